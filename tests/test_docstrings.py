@@ -1,0 +1,44 @@
+"""The examples in the docstrings run, on the package as it is imported, and the docstrings are complete."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import sktime_sdtw
+
+# demo is a program: it reads real data and takes its time.
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(sktime_sdtw.__path__, "sktime_sdtw.")
+    if module.name.rsplit(".", 1)[-1] not in {"_core", "__main__", "demo"}
+)
+PUBLIC = [name for name in sktime_sdtw.__all__ if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", ["sktime_sdtw", *MODULES])
+def test_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    results = doctest.testmod(module, optionflags=flags, verbose=False, report=True)
+    assert results.failed == 0, f"{results.failed} of {results.attempted} examples failed; see the output above"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_docstring_has_its_sections(name):
+    thing = getattr(sktime_sdtw, name)
+    text = inspect.getdoc(thing) or ""
+    assert text, f"{name} has no docstring"
+    if not callable(thing):
+        return
+    assert ">>>" in text, f"{name} has no example"
+    parameters = [p for p in inspect.signature(thing).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if parameters:
+        assert "Parameters\n----------" in text
+    missing = [p.name for p in parameters if p.name not in text]
+    assert not missing, f"{name} does not describe {missing}"
