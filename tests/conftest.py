@@ -24,4 +24,4 @@ def pytest_report_header() -> str:
         ) from error
     torch = "with torch" if importlib.util.find_spec("torch") else "without torch"
     engine = f"CPU engine {_core.instruction_set()} on {platform.machine()}"
-    return f"sktime_sdtw {sktime_sdtw.__version__} from {folder}; {engine}; {torch}"
+    return f"sktime_sdtw {getattr(sktime_sdtw, "__version__", "?")} from {folder}; {engine}; {torch}"
