@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(sktime_sdtw.__path__, "sktime_sdtw.")
     if module.name.rsplit(".", 1)[-1] not in {"_core", "__main__", "demo"}
 )
+GUIDE = Path(__file__).parent.parent / "docs" / "guide"
 PUBLIC = [name for name in sktime_sdtw.__all__ if not name.startswith("_")]
 
 
@@ -26,7 +28,9 @@ def test_examples(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     results = doctest.testmod(module, optionflags=flags, verbose=False, report=True)
-    assert results.failed == 0, f"{results.failed} of {results.attempted} examples failed; see the output above"
+    assert results.failed == 0, (
+        f"{results.failed} of {results.attempted} examples failed; see the output above"
+    )
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -42,3 +46,17 @@ def test_public_docstring_has_its_sections(name):
         assert "Parameters\n----------" in text
     missing = [p.name for p in parameters if p.name not in text]
     assert not missing, f"{name} does not describe {missing}"
+
+
+@pytest.mark.parametrize("path", sorted(GUIDE.glob("*.rst")), ids=lambda path: path.stem)
+def test_guide(path):
+    results = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert results.failed == 0, (
+        f"{results.failed} of {results.attempted} examples failed; see the output above"
+    )
+
+
+def test_api_reference_lists_every_public_name():
+    lines = {line.strip() for line in (GUIDE.parent / "api.rst").read_text().splitlines()}
+    modules = {name for name in PUBLIC if inspect.ismodule(getattr(sktime_sdtw, name))}
+    assert set(PUBLIC) - modules <= lines
