@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +13,15 @@ def pytest_report_header() -> str:
     """Say which package, engine and torch are tested."""
     import sktime_sdtw
 
-    folder = os.path.dirname(sktime_sdtw.__file__)
+    folder = Path(sktime_sdtw.__file__).parent
     try:
         from sktime_sdtw import _core
     except ImportError as error:
         raise pytest.UsageError(
-            f"sktime_sdtw is imported from {folder}, which has no compiled engine ({error}). Install the package "
-            "(pip install '.[test]') and run 'pytest' in the environment where it is installed; 'python -m pytest' "
-            "puts the checkout in front of an installed package."
+            f"sktime_sdtw is imported from {folder}, which has no compiled engine ({error}). Install the "
+            "package (pip install '.[test]') and run 'pytest' in the environment where it is installed; "
+            "'python -m pytest' puts the checkout in front of an installed package."
         ) from error
     torch = "with torch" if importlib.util.find_spec("torch") else "without torch"
     engine = f"CPU engine {_core.instruction_set()} on {platform.machine()}"
-    return f"sktime_sdtw {getattr(sktime_sdtw, "__version__", "?")} from {folder}; {engine}; {torch}"
+    return f"sktime_sdtw {sktime_sdtw.__version__} from {folder}; {engine}; {torch}"

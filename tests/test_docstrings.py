@@ -28,9 +28,7 @@ def test_examples(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     results = doctest.testmod(module, optionflags=flags, verbose=False, report=True)
-    assert results.failed == 0, (
-        f"{results.failed} of {results.attempted} examples failed; see the output above"
-    )
+    assert results.failed == 0, f"{results.failed} of {results.attempted} examples failed; see the output"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -51,9 +49,7 @@ def test_public_docstring_has_its_sections(name):
 @pytest.mark.parametrize("path", sorted(GUIDE.glob("*.rst")), ids=lambda path: path.stem)
 def test_guide(path):
     results = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS)
-    assert results.failed == 0, (
-        f"{results.failed} of {results.attempted} examples failed; see the output above"
-    )
+    assert results.failed == 0, f"{results.failed} of {results.attempted} examples failed; see the output"
 
 
 def test_api_reference_lists_every_public_name():
