@@ -96,16 +96,16 @@ class SeriesEstimator(BaseEstimator):
         expected = 1 if self._table_in else self.n_features_in_
         if batch.n_features != expected:
             raise ValueError(
-                f"{name} has {batch.n_features} features per time step, but {me} is expecting {expected} features "
-                f"per time step as input ({name} has {_describe(X, batch)}, read as (n_samples, n_timestamps, "
-                "n_features)). If it is (n_samples, n_channels, n_timestamps), use sktime_sdtw.from_channels_first "
-                "first."
+                f"{name} has {batch.n_features} features per time step, but {me} is expecting {expected} "
+                f"features per time step as input ({name} has {_describe(X, batch)}, read as (n_samples, "
+                "n_timestamps, n_features)). If it is (n_samples, n_channels, n_timestamps), use "
+                "sktime_sdtw.from_channels_first first."
             )
         if self._table_in and columns is not None and columns != self.n_features_in_:
             raise ValueError(
-                f"{name} has {columns} features, but {me} is expecting {self.n_features_in_} features as input: it "
-                "was fitted on a table, whose number of columns is fixed. For series of other lengths pass a list "
-                f"of series, or {name}[:, :, None] of shape (n_samples, n_timestamps, 1)."
+                f"{name} has {columns} features, but {me} is expecting {self.n_features_in_} features as input: "
+                "it was fitted on a table, whose number of columns is fixed. For series of other lengths pass a "
+                f"list of series, or {name}[:, :, None] of shape (n_samples, n_timestamps, 1)."
             )
 
     def _operator_params(self) -> dict[str, Any]:
@@ -125,8 +125,8 @@ class SeriesEstimator(BaseEstimator):
         version = state.pop("_sktime_sdtw_version", "unknown")
         if version != __version__:
             warnings.warn(
-                f"{type(self).__name__} was pickled with sktime-sdtw {version} and is loaded with {__version__}; "
-                "it may behave differently. Fit it again to be sure.",
+                f"{type(self).__name__} was pickled with sktime-sdtw {version} and is loaded with "
+                f"{__version__}; it may behave differently. Fit it again to be sure.",
                 UserWarning,
                 stacklevel=2,
             )
