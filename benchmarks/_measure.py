@@ -32,7 +32,7 @@ def interleave(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Call all contenders in turn, repeats times; a fast one several times in a row, until min_seconds.
 
-    Returns the first results and the times. The first calls are not measured, since they compile and fill caches.
+    Returns the first results and the times. First calls are not measured: they compile and fill caches.
     Taking turns makes a slower phase of the machine hit all contenders.
     """
     first, inner = {}, {}

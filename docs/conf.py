@@ -46,6 +46,6 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
 }
 
-# No intersphinx: the build needs no network. matplotlib warns of plt.show() without a screen in every example.
+# No intersphinx: the build needs no network. matplotlib warns of plt.show() without a screen.
 warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
 suppress_warnings = ["config.cache"]
