@@ -1,0 +1,384 @@
+"""The way down to the compiled engine: devices, threads, output arrays. The only importer of ``_core``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._series import Array, SeriesBatch
+
+if TYPE_CHECKING:
+    from .metrics._constraints import Band
+    from .metrics._costs import ResolvedCost
+
+Pairing = Literal["full", "upper", "paired"]
+Wanted = Literal["value", "expected_cost", "x", "y", "alignment"]
+
+_PAIRING = {"full": 0, "upper": 1, "paired": 2}
+_COST = {
+    "sqeuclidean": 0,
+    "cosine": 0,  # of rows of length one
+    "euclidean": 1,
+    "manhattan": 2,
+    "gak": 3,
+    "precomputed": 4,
+    "callable": 4,
+}
+_BAND = {"none": 0, "sakoe_chiba": 1, "itakura": 2}
+
+
+class EngineGradient(NamedTuple):
+    """What `gradient` was asked for; flat where the inputs are flat. None: not asked for."""
+
+    value: Array | None = None
+    expected_cost: Array | None = None
+    x: Array | None = None
+    y: Array | None = None
+    alignment: Array | None = None
+
+
+def resolve_device(device: Any) -> str:
+    """The engine to use.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "cuda:<i>"}
+
+    Returns
+    -------
+    str
+        "cpu", the only engine there is so far.
+
+    Raises
+    ------
+    RuntimeError
+        A CUDA device was asked for.
+    TypeError, ValueError
+        Not one of the accepted strings.
+    """
+    if not isinstance(device, str):
+        raise TypeError(f"device must be one of 'auto', 'cpu', 'cuda', 'cuda:<index>'. Got {device!r}.")
+    if device in ("auto", "cpu"):
+        return "cpu"
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and (device == "cuda" or index.isdecimal()):
+        raise RuntimeError(
+            f"device={device!r}: no CUDA engine is installed. device='cpu' or device='auto' works."
+        )
+    raise ValueError(f"device must be one of 'auto', 'cpu', 'cuda', 'cuda:<index>'. Got {device!r}.")
+
+
+def resolve_n_threads(n_jobs: Any) -> int:
+    """Number of threads, as joblib counts jobs and never more than the CPUs of this process.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None means 1, or what an enclosing ``joblib.parallel_config`` says; -1 means all CPUs, -2 all but one.
+    """
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
+        raise TypeError(f"n_jobs must be an int other than 0, or None. Got {n_jobs!r}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be an int other than 0, or None. Got 0.")
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Inside a joblib worker this is the worker's share, so that workers and threads do not multiply.
+    jobs = joblib.effective_n_jobs(None if n_jobs is None else int(n_jobs))
+    return max(1, min(int(jobs), available))
+
+
+def instruction_set() -> str:
+    """Name of the instruction set that the engine uses on this machine."""
+    return str(_core.instruction_set())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Row i of x with row i of y. With `costs`, x and y give only the lengths."""
+
+    x: SeriesBatch
+    y: SeriesBatch
+    costs: Array | None = None
+
+    def take(self, indices: NDArray[np.int64]) -> Pairs:
+        if self.costs is None:
+            return Pairs(self.x.take(indices), self.y.take(indices))
+        return Pairs(
+            lengths_only(self.x.lengths[indices], self.costs.dtype),
+            lengths_only(self.y.lengths[indices], self.costs.dtype),
+            SeriesBatch(self.costs[:, None], self.cost_offsets).take(indices).values.ravel(),
+        )
+
+    @property
+    def cost_offsets(self) -> NDArray[np.int64]:
+        """Where the (n, m) matrix of each pair starts in a flat array of them."""
+        return np.concatenate([[0], np.cumsum(self.x.lengths * self.y.lengths)]).astype(np.int64)
+
+
+def lengths_only(lengths: NDArray[np.int64], dtype: np.dtype[Any]) -> SeriesBatch:
+    """A stand-in for series that nobody needs the values of."""
+    return SeriesBatch(np.zeros((0, 1), dtype), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def forward(
+    x: SeriesBatch,
+    y: SeriesBatch | None,
+    pairing: Pairing,
+    cost: ResolvedCost,
+    band: Band,
+    gammas: NDArray[np.float64],
+    n_jobs: int | None = None,
+    device: str = "auto",
+    costs: Array | None = None,
+) -> Array:
+    """Values of Soft-DTW for several gammas.
+
+    Parameters
+    ----------
+    x, y : SeriesBatch
+        Of one dtype and number of features, as `ResolvedCost.prepare` left them. y is None for "upper".
+    pairing : {"full", "upper", "paired"}
+        All of x with all of y; all of x with all of x, symmetric; row i with row i.
+    cost, band : ResolvedCost, Band
+    gammas : ndarray of shape (n_gammas,), float64
+    costs : ndarray, optional
+        Flat cost matrices of the pairs; "paired" only.
+
+    Returns
+    -------
+    ndarray of shape (n_gammas, n_x, n_y) or (n_gammas, n_x)
+    """
+    resolve_device(device)
+    n_threads = resolve_n_threads(n_jobs)
+    other = x if y is None else y
+    shape = (len(x),) if pairing == "paired" else (len(x), len(other))
+    dtype = x.dtype if costs is None else costs.dtype
+    out = np.empty((len(gammas), *shape), dtype)
+    blocks = list(_blocks(x.lengths, other.lengths, pairing, band))
+    for block in blocks:
+        whole = len(blocks) == 1
+        part = out if whole else np.empty((len(gammas), *block.shape), dtype)
+        if pairing == "paired":
+            pairs = Pairs(x, other, costs) if whole else Pairs(x, other, costs).take(block.rows)
+        else:
+            pairs = Pairs(x, other) if whole else Pairs(x.take(block.rows), other.take(block.columns))
+        _core.forward(
+            *_problem(pairs),
+            _PAIRING[block.pairing],
+            _COST[cost.name],
+            cost.scale,
+            _BAND[band.kind],
+            block.parameter,
+            gammas,
+            part,
+            n_threads,
+        )
+        if not whole:
+            block.write(out, part)
+    _check_values(out, band)
+    return out
+
+
+def gradient(
+    pairs: Pairs,
+    wanted: set[Wanted],
+    cost: ResolvedCost,
+    band: Band,
+    gamma: float,
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> EngineGradient:
+    """Values, expected costs, gradients and alignments of pairs of series.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    wanted : set of {"value", "expected_cost", "x", "y", "alignment"}
+    cost, band : ResolvedCost, Band
+    gamma : float
+        0 takes the optimal path, inf the mean over all paths with equal weights.
+
+    Returns
+    -------
+    EngineGradient
+        value and expected_cost (n,); x and y laid out as the values of the batches; alignment flat as the costs.
+    """
+    resolve_device(device)
+    n_threads = resolve_n_threads(n_jobs)
+    if band.kind == "itakura":
+        _check_itakura(pairs, band)
+    blocks = list(_blocks(pairs.x.lengths, pairs.y.lengths, "paired", band))
+    if len(blocks) == 1:
+        result = _gradient(pairs, wanted, cost, band, blocks[0].parameter, gamma, n_threads)
+    else:
+        result = _allocate(pairs, wanted)
+        for block in blocks:
+            chosen = pairs.take(block.rows)
+            part = _gradient(chosen, wanted, cost, band, block.parameter, gamma, n_threads)
+            _scatter(result, part, pairs, block.rows)
+    for values in (result.value, result.expected_cost):
+        if values is not None:
+            _check_values(values, band)
+    return result
+
+
+def optimal_path(
+    pairs: Pairs, cost: ResolvedCost, band: Band, device: str = "auto"
+) -> tuple[float, NDArray[np.int64]]:
+    """The best path of the first pair and its cost.
+
+    Returns
+    -------
+    value : float
+    path : ndarray of shape (length, 2), int64
+    """
+    resolve_device(device)
+    if band.kind == "itakura":
+        _check_itakura(pairs, band)
+    (block,) = _blocks(pairs.x.lengths, pairs.y.lengths, "paired", band)
+    path = np.empty((int(pairs.x.lengths[0] + pairs.y.lengths[0]) - 1, 2), np.int64)
+    length, value = _core.optimal_path(
+        *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], block.parameter, path
+    )
+    _check_values(np.asarray(value), band)
+    return float(value), path[:length].copy()
+
+
+def _problem(pairs: Pairs) -> tuple[Array, Array, Array, Array, Array | None]:
+    return pairs.x.values, pairs.x.offsets, pairs.y.values, pairs.y.offsets, pairs.costs
+
+
+def _allocate(pairs: Pairs, wanted: set[Wanted]) -> EngineGradient:
+    dtype = pairs.x.dtype if pairs.costs is None else pairs.costs.dtype
+    shapes: dict[str, tuple[int, ...]] = {
+        "value": (len(pairs.x),),
+        "expected_cost": (len(pairs.x),),
+        "x": pairs.x.values.shape,
+        "y": pairs.y.values.shape,
+        "alignment": (int(pairs.cost_offsets[-1]),),
+    }
+    # Zeros, because the engine adds to the gradients and skips cells outside the band.
+    return EngineGradient(**{name: np.zeros(shapes[name], dtype) for name in wanted})
+
+
+def _gradient(
+    pairs: Pairs,
+    wanted: set[Wanted],
+    cost: ResolvedCost,
+    band: Band,
+    parameter: float,
+    gamma: float,
+    n_threads: int,
+) -> EngineGradient:
+    # The value is always asked for: it tells of an overflow that the gradients would hide.
+    result = _allocate(pairs, wanted | {"value"})
+    _core.gradient(
+        *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], parameter, gamma, *result, n_threads
+    )
+    _check_values(result.value, band)
+    return result
+
+
+def _scatter(result: EngineGradient, part: EngineGradient, pairs: Pairs, rows: NDArray[np.int64]) -> None:
+    places = {"x": pairs.x.offsets, "y": pairs.y.offsets, "alignment": pairs.cost_offsets}
+    for name, target in result._asdict().items():
+        source = getattr(part, name)
+        if target is None:
+            continue
+        if name not in places:
+            target[rows] = source
+            continue
+        start = 0
+        for row in rows:
+            first, last = places[name][row], places[name][row + 1]
+            target[first:last] = source[start : start + last - first]
+            start += last - first
+
+
+class _Block(NamedTuple):
+    """Pairs that share one width of the band."""
+
+    pairing: Pairing
+    parameter: float
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    mirror: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows),) if self.pairing == "paired" else (len(self.rows), len(self.columns))
+
+    def write(self, out: Array, part: Array) -> None:
+        if self.pairing == "paired":
+            out[:, self.rows] = part
+            return
+        out[:, self.rows[:, None], self.columns] = part
+        if self.mirror:
+            out[:, self.columns[:, None], self.rows] = part.transpose(0, 2, 1)
+
+
+def _blocks(
+    x_lengths: NDArray[np.int64], y_lengths: NDArray[np.int64], pairing: Pairing, band: Band
+) -> Iterator[_Block]:
+    """Split the pairs so that each block has one radius; one block unless the radius is relative and lengths differ."""
+    rows, columns = np.arange(len(x_lengths)), np.arange(len(y_lengths))
+    if not band.relative:
+        yield _Block(pairing, band.parameter, rows, columns)
+        return
+    x_radii, y_radii = band.radii(x_lengths), band.radii(y_lengths)
+    if pairing == "paired":
+        pair_radii = np.maximum(x_radii, y_radii)
+        for radius in np.unique(pair_radii):
+            yield _Block(pairing, float(radius), np.flatnonzero(pair_radii == radius), columns)
+        return
+    # The radius of a pair is the larger of the two radii, rounding down being monotone: an L of two rectangles each.
+    for radius in np.unique(np.concatenate([x_radii, y_radii])):
+        here = np.flatnonzero(x_radii == radius)
+        below_y = np.flatnonzero(y_radii < radius)
+        if pairing == "upper":
+            yield _Block("upper", float(radius), here, here)
+            if len(below_y):
+                yield _Block("full", float(radius), here, below_y, mirror=True)
+            continue
+        up_to_y = np.flatnonzero(y_radii <= radius)
+        here_y = np.flatnonzero(y_radii == radius)
+        below_x = np.flatnonzero(x_radii < radius)
+        if len(here) and len(up_to_y):
+            yield _Block("full", float(radius), here, up_to_y)
+        if len(below_x) and len(here_y):
+            yield _Block("full", float(radius), below_x, here_y)
+
+
+def _check_itakura(pairs: Pairs, band: Band) -> None:
+    """Whether every pair has a path at all: the engine itself is asked, on series of zeros of these lengths."""
+    from .metrics._costs import ResolvedCost
+
+    shapes = np.unique(np.stack([pairs.x.lengths, pairs.y.lengths], axis=1), axis=0)
+    x, y = (
+        SeriesBatch(
+            np.zeros((int(lengths.sum()), 1)), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        )
+        for lengths in shapes.T
+    )
+    forward(x, y, "paired", ResolvedCost("sqeuclidean"), band, np.zeros(1))
+
+
+def _check_values(values: Array | None, band: Band) -> None:
+    """A value that is not finite means that no path exists, or that the costs left the range of the dtype."""
+    if values is None or (np.isfinite(values.min()) and np.isfinite(values.max())):
+        return
+    if band.kind == "itakura":
+        raise ValueError(
+            f"{band.describe()} leaves no path between two of the series: their lengths differ too much for it. Choose a "
+            "larger slope, or resample the series (TimeSeriesResampler)."
+        )
+    raise ValueError(
+        f"The costs leave the range of {values.dtype}: scale the series down (TimeSeriesScaler) or pass float64."
+    )

@@ -1,0 +1,224 @@
+"""Operators on batches that are checked already: what the public functions and the estimators call.
+
+They bring series, cost and engine together: unit rows for the cosine cost, calls of a user's cost function in chunks,
+dtypes, and the derivative with respect to gamma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _engine
+from .._engine import Pairs, Wanted, lengths_only
+from .._series import Array, SeriesBatch
+from ._constraints import Band
+from ._costs import ResolvedCost
+
+CHUNK_BYTES = 8 * 2**20
+
+
+class BatchGradient(NamedTuple):
+    """value, gamma: (n,); x, y: laid out as the values of the batches, or as the cost matrices for "precomputed"."""
+
+    value: Array
+    x: Array | None
+    y: Array | None
+    gamma: Array | None
+
+
+def pairwise(
+    x: SeriesBatch,
+    y: SeriesBatch | None,
+    *,
+    gammas: NDArray[np.float64],
+    cost: ResolvedCost,
+    band: Band,
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> Array:
+    """Values of all pairs, (n_gammas, n_x, n_y); y=None takes x with itself and computes half."""
+    dtype = x.dtype
+    if cost.name == "callable":
+        return _pairwise_callable(x, y, gammas=gammas, cost=cost, band=band, n_jobs=n_jobs, device=device)
+    x = cost.prepare(x, "X")
+    y = None if y is None else cost.prepare(y, "Y")
+    pairing: _engine.Pairing = "upper" if y is None else "full"
+    return _engine.forward(x, y, pairing, cost, band, gammas, n_jobs, device).astype(dtype, copy=False)
+
+
+def paired(
+    pairs: Pairs,
+    *,
+    gammas: NDArray[np.float64],
+    cost: ResolvedCost,
+    band: Band,
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> Array:
+    """Values of row i of x with row i of y, (n_gammas, n)."""
+    out = np.empty((len(gammas), len(pairs.x)), dtype_of(pairs))
+    for rows, chunk in prepared_chunks(pairs, cost):
+        out[:, rows] = _engine.forward(
+            chunk.x, chunk.y, "paired", cost, band, gammas, n_jobs, device, chunk.costs
+        )
+    return out
+
+
+def expected_cost(
+    pairs: Pairs,
+    *,
+    gamma: float,
+    cost: ResolvedCost,
+    band: Band,
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> Array:
+    """<E, D> of row i of x with row i of y, (n,); gamma=inf takes the mean over all paths."""
+    out = np.empty(len(pairs.x), dtype_of(pairs))
+    for rows, chunk in prepared_chunks(pairs, cost):
+        result = _engine.gradient(chunk, {"expected_cost"}, cost, band, gamma, n_jobs, device)
+        out[rows] = result.expected_cost
+    return out
+
+
+def paired_gradient(
+    x: SeriesBatch,
+    y: SeriesBatch,
+    *,
+    gamma: float,
+    cost: ResolvedCost,
+    band: Band,
+    wrt: Collection[str] = ("x",),
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> BatchGradient:
+    """Values and gradients of row i of x with row i of y.
+
+    Parameters
+    ----------
+    x, y : SeriesBatch
+        Same number of series and of features, same dtype.
+    gamma : float
+        >= 0; 0 takes the optimal path.
+    cost, band : ResolvedCost, Band
+        A cost that the engine knows by name.
+    wrt : subset of {"x", "y", "gamma"}
+
+    Returns
+    -------
+    BatchGradient
+    """
+    pairs = Pairs(cost.prepare(x, "X"), cost.prepare(y, "Y"))
+    wanted: set[Wanted] = {"value"}
+    wanted.update(name for name in ("x", "y") if name in wrt)  # type: ignore[misc]
+    result = _engine.gradient(pairs, wanted, cost, band, gamma, n_jobs, device)
+    assert result.value is not None
+    return BatchGradient(
+        value=result.value.astype(x.dtype, copy=False),
+        x=None if result.x is None else cost.pull_back(result.x, x, pairs.x),
+        y=None if result.y is None else cost.pull_back(result.y, y, pairs.y),
+        gamma=gamma_derivative(pairs, gamma=gamma, cost=cost, band=band, n_jobs=n_jobs, device=device).astype(
+            x.dtype
+        )
+        if "gamma" in wrt
+        else None,
+    )
+
+
+def gamma_derivative(
+    pairs: Pairs,
+    *,
+    gamma: float,
+    cost: ResolvedCost,
+    band: Band,
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> Array:
+    """(R - <E, D>) / gamma of prepared pairs, float64; 0 at gamma = 0, where one path has all the weight."""
+    if gamma == 0:
+        return np.zeros(len(pairs.x))
+    # In float64 always: R and <E, D> agree in all but the last digits when gamma is small.
+    wide = Pairs(
+        pairs.x.astype(np.float64),
+        pairs.y.astype(np.float64),
+        None if pairs.costs is None else pairs.costs.astype(np.float64),
+    )
+    result = _engine.gradient(wide, {"value", "expected_cost"}, cost, band, gamma, n_jobs, device)
+    assert result.value is not None and result.expected_cost is not None
+    # Minus the entropy of the distribution over paths: never above 0.
+    return np.minimum((result.value - result.expected_cost) / gamma, 0.0)
+
+
+def dtype_of(pairs: Pairs) -> np.dtype:  # type: ignore[type-arg]
+    return pairs.x.dtype if pairs.costs is None else pairs.costs.dtype
+
+
+def precomputed_pairs(matrices: Sequence[Array]) -> Pairs:
+    """Pairs that are given by their cost matrices."""
+    dtype = np.result_type(*matrices)
+    n, m = np.array([matrix.shape for matrix in matrices], dtype=np.int64).T
+    costs = np.concatenate([matrix.ravel() for matrix in matrices]).astype(dtype, copy=False)
+    return Pairs(lengths_only(n, dtype), lengths_only(m, dtype), costs)
+
+
+def prepared_chunks(pairs: Pairs, cost: ResolvedCost) -> Iterator[tuple[slice, Pairs]]:
+    """The pairs as the engine takes them: all at once, or chunk by chunk where a function makes cost matrices."""
+    if cost.name != "callable":
+        yield (
+            slice(0, len(pairs.x)),
+            Pairs(cost.prepare(pairs.x, "X"), cost.prepare(pairs.y, "Y"), pairs.costs),
+        )
+        return
+    cells = pairs.x.lengths * pairs.y.lengths
+    for rows in chunks(cells * pairs.x.dtype.itemsize):
+        indices = range(rows.start, rows.stop)
+        matrices = [cost.matrix(pairs.x[i], pairs.y[i]).astype(pairs.x.dtype, copy=False) for i in indices]
+        yield rows, precomputed_pairs(matrices)
+
+
+def chunks(sizes: NDArray[np.int64], limit: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Consecutive slices whose sizes add up to the limit at most (or of one item)."""
+    totals = np.concatenate([[0], np.cumsum(sizes)])
+    start = 0
+    while start < len(sizes):
+        stop = max(start + 1, int(np.searchsorted(totals, totals[start] + limit, side="right")) - 1)
+        yield slice(start, stop)
+        start = stop
+
+
+def pair_chunks(x: SeriesBatch, y: SeriesBatch | None) -> Iterator[tuple[Array, Array, Pairs]]:
+    """All pairs (the upper triangle for y=None), as paired batches of bounded memory with their rows and columns."""
+    other = x if y is None else y
+    step = (x.max_length + other.max_length) * x.n_features * x.dtype.itemsize
+    count = max(1, CHUNK_BYTES // step)
+    for start in range(0, len(x) * len(other), count):
+        rows, columns = np.divmod(np.arange(start, min(start + count, len(x) * len(other))), len(other))
+        if y is None:
+            upper = columns >= rows
+            rows, columns = rows[upper], columns[upper]
+        if len(rows):
+            yield rows, columns, Pairs(x.take(rows), other.take(columns))
+
+
+def _pairwise_callable(
+    x: SeriesBatch,
+    y: SeriesBatch | None,
+    *,
+    gammas: NDArray[np.float64],
+    cost: ResolvedCost,
+    band: Band,
+    n_jobs: int | None,
+    device: str,
+) -> Array:
+    out = np.empty((len(gammas), len(x), len(x if y is None else y)), x.dtype)
+    for rows, columns, pairs in pair_chunks(x, y):
+        out[:, rows, columns] = paired(
+            pairs, gammas=gammas, cost=cost, band=band, n_jobs=n_jobs, device=device
+        )
+        if y is None:
+            out[:, columns, rows] = out[:, rows, columns]
+    return out

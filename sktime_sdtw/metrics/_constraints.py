@@ -1,0 +1,86 @@
+"""Constraints on the alignment path: which cells of the table take part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Band:
+    """A checked constraint, as the engine takes it.
+
+    Parameters
+    ----------
+    kind : {"none", "sakoe_chiba", "itakura"}
+    parameter : float
+        The radius in cells (or, where `relative`, as a fraction of the longer series), or the largest slope.
+    relative : bool
+    """
+
+    kind: str = "none"
+    parameter: float = 0.0
+    relative: bool = False
+
+    def describe(self) -> str:
+        """The argument that asked for it, for error messages."""
+        argument = {"sakoe_chiba": "sakoe_chiba_radius", "itakura": "itakura_max_slope"}[self.kind]
+        return f"{argument}={self.parameter:g}"
+
+    def radii(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Radius in cells for a pair whose longer series has this length, for a relative radius."""
+        # 0.29 * 100 is 28.999999999999996: the small term gives the 29 that was meant.
+        return np.floor(self.parameter * lengths + 1e-9).astype(np.int64)
+
+
+def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) -> Band:
+    """Check the two constraint arguments.
+
+    Parameters
+    ----------
+    sakoe_chiba_radius : int, float or None
+        An int >= 0 counts cells; a float in (0, 1] is a fraction of the longer series of each pair, rounded down.
+    itakura_max_slope : float or None
+        Largest slope of the parallelogram, >= 1.
+
+    Returns
+    -------
+    Band
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a number, outside the accepted range, or both given.
+    """
+    if sakoe_chiba_radius is not None and itakura_max_slope is not None:
+        raise ValueError("sakoe_chiba_radius and itakura_max_slope exclude each other; pass one of them.")
+    if sakoe_chiba_radius is not None:
+        return _sakoe_chiba(sakoe_chiba_radius)
+    if itakura_max_slope is not None:
+        return _itakura(itakura_max_slope)
+    return Band()
+
+
+def _sakoe_chiba(radius: Any) -> Band:
+    accepted = "an int >= 0 (cells) or a float in (0, 1] (fraction of the longer series)"
+    if isinstance(radius, (bool, np.bool_)) or not isinstance(radius, Real):
+        raise TypeError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
+    if isinstance(radius, Integral):
+        if radius < 0:
+            raise ValueError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
+        return Band("sakoe_chiba", float(radius))
+    if not 0 < radius <= 1:
+        raise ValueError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
+    return Band("sakoe_chiba", float(radius), relative=True)
+
+
+def _itakura(slope: Any) -> Band:
+    if isinstance(slope, (bool, np.bool_)) or not isinstance(slope, Real):
+        raise TypeError(f"itakura_max_slope must be a finite number >= 1. Got {slope!r}.")
+    if not (np.isfinite(slope) and slope >= 1):
+        raise ValueError(f"itakura_max_slope must be a finite number >= 1. Got {slope!r}.")
+    return Band("itakura", float(slope))

@@ -1,0 +1,127 @@
+"""Local costs: the price of aligning time step i of one series with time step j of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .._series import Array, SeriesBatch, to_float_array
+
+COSTS = ("sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed")
+CostFunction = Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class ResolvedCost:
+    """A checked local cost.
+
+    Parameters
+    ----------
+    name : str
+        One of `COSTS`, or "callable".
+    scale : float
+        What the engine multiplies squared distances by.
+    function : callable or None
+        For "callable": (x (t, d), y (s, d)) -> costs (t, s).
+    """
+
+    name: str
+    scale: float = 1.0
+    function: CostFunction | None = None
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the engine is handed matrices of costs instead of series."""
+        return self.name in ("callable", "precomputed")
+
+    def prepare(self, batch: SeriesBatch, name: str) -> SeriesBatch:
+        """The series as the engine must see them: for "cosine" with rows of length one, else unchanged."""
+        if self.name != "cosine":
+            return batch
+        # In float64 whatever came: two nearly parallel rows differ by less than float32 can say of unit vectors.
+        rows = batch.values.astype(np.float64)
+        largest = np.abs(rows).max(axis=1, keepdims=True)
+        if not largest.all():
+            raise ValueError(
+                f"{name} has a time step where all features are zero; cost='cosine' has no angle there."
+            )
+        rows /= largest  # first, so that the squares neither overflow nor vanish
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return SeriesBatch(rows, batch.offsets)
+
+    def pull_back(self, gradient: Array, batch: SeriesBatch, prepared: SeriesBatch) -> Array:
+        """From the gradient with respect to the prepared series to that with respect to the series."""
+        if self.name != "cosine":
+            return gradient
+        unit = prepared.values
+        norms = np.einsum("ij,ij->i", batch.values.astype(np.float64), unit)[:, None]
+        tangential = gradient - np.einsum("ij,ij->i", gradient, unit)[:, None] * unit
+        return np.asarray((tangential / norms).astype(batch.dtype))
+
+    def matrix(self, x: Array, y: Array, name: str = "cost") -> Array:
+        """Call the function for one pair and check what it says."""
+        assert self.function is not None
+        costs = to_float_array(self.function(x, y), f"the result of {name}")
+        if costs.shape != (len(x), len(y)):
+            raise ValueError(
+                f"{name} must return local costs of shape (len(x), len(y)) = {(len(x), len(y))}. Got {costs.shape}."
+            )
+        return check_finite_costs(costs, f"the result of {name}")
+
+
+def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> ResolvedCost:
+    """Check the arguments `cost` and `sigma`.
+
+    Parameters
+    ----------
+    cost : str or callable
+    sigma : float
+        Bandwidth of the Global Alignment Kernel cost, > 0.
+    precomputed : bool
+        Whether cost="precomputed" is meaningful where it was passed.
+
+    Returns
+    -------
+    ResolvedCost
+    """
+    if callable(cost):
+        return ResolvedCost("callable", function=cost)
+    accepted = [name for name in COSTS if precomputed or name != "precomputed"]
+    if not isinstance(cost, str):
+        raise TypeError(f"cost must be one of {accepted} or a callable. Got {cost!r}.")
+    if cost not in accepted:
+        reason = " (pairwise functions compute the costs: pass a callable)" if cost == "precomputed" else ""
+        raise ValueError(f"cost must be one of {accepted} or a callable. Got {cost!r}{reason}.")
+    if cost == "gak":
+        return ResolvedCost(cost, scale=1.0 / (2.0 * check_sigma(sigma) ** 2))
+    return ResolvedCost(cost, scale=0.5 if cost == "cosine" else 1.0)
+
+
+def check_sigma(sigma: Any) -> float:
+    """A finite number > 0."""
+    if isinstance(sigma, (bool, np.bool_)) or not isinstance(sigma, Real):
+        raise TypeError(f"sigma must be a finite number > 0. Got {sigma!r}.")
+    if not (np.isfinite(sigma) and sigma > 0):
+        raise ValueError(f"sigma must be a finite number > 0. Got {sigma!r}.")
+    return float(sigma)
+
+
+def check_cost_matrix(costs: Any, name: str) -> Array:
+    """One matrix of local costs (n, m): finite, C-contiguous, float32 or float64."""
+    matrix = to_float_array(costs, name)
+    if matrix.ndim != 2 or matrix.size == 0:
+        raise ValueError(
+            f"{name} must be a matrix of local costs (n_timestamps_x, n_timestamps_y), not empty, where "
+            f"cost='precomputed'. Got shape {matrix.shape}."
+        )
+    return check_finite_costs(matrix, name)
+
+
+def check_finite_costs(matrix: Array, name: str) -> Array:
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} contains NaN or inf; finite costs are accepted.")
+    return np.ascontiguousarray(matrix)
