@@ -104,8 +104,8 @@ class SeriesEstimator(BaseEstimator):
         if self._table_in and columns is not None and columns != self.n_features_in_:
             raise ValueError(
                 f"{name} has {columns} features, but {me} is expecting {self.n_features_in_} features as "
-                "input: it was fitted on a table, whose number of columns is fixed. For series of other lengths "
-                f"pass a list of series, or {name}[:, :, None] of shape (n_samples, n_timestamps, 1)."
+                "input: it was fitted on a table, whose number of columns is fixed. For series of other "
+                f"lengths pass a list of series, or {name}[:, :, None] of shape (n_samples, n_timestamps, 1)."
             )
 
     def _operator_params(self) -> dict[str, Any]:
