@@ -6,7 +6,12 @@ scikit-learn nor torch.
 
 from __future__ import annotations
 
+from pkgutil import extend_path
 from typing import TYPE_CHECKING
+
+# Python started inside a checkout finds the checkout's folder first, which has no compiled engine: with this
+# it finds the engine in the installed package, and ``pip install . && python -m sktime_sdtw.demo`` works.
+__path__ = extend_path(__path__, __name__)
 
 if TYPE_CHECKING:
     from ._discovery import all_estimators as all_estimators
@@ -98,7 +103,7 @@ _NAMES = {
 _SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets"]
 _HOME = {name: submodule for submodule, names in _NAMES.items() for name in names}
 
-__all__ = sorted([*_HOME, *_SUBMODULES, "__version__"])  # noqa: PLE0605  (one list, not two)
+__all__ = sorted([*_HOME, *_SUBMODULES, "__version__"])
 
 
 def __getattr__(name: str) -> object:
