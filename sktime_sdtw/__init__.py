@@ -52,9 +52,8 @@ if TYPE_CHECKING:
     from .preprocessing import TimeSeriesScaler as TimeSeriesScaler
     from .preprocessing import from_channels_first as from_channels_first
     from .preprocessing import from_multiindex as from_multiindex
-    from .preprocessing import from_padded as from_padded
-    from .preprocessing import from_ragged as from_ragged
     from .preprocessing import to_channels_first as to_channels_first
+    from .preprocessing import to_multiindex as to_multiindex
     from .preprocessing import to_padded as to_padded
     from .preprocessing import to_ragged as to_ragged
 
@@ -93,9 +92,8 @@ _NAMES = {
         "TimeSeriesScaler",
         "from_channels_first",
         "from_multiindex",
-        "from_padded",
-        "from_ragged",
         "to_channels_first",
+        "to_multiindex",
         "to_padded",
         "to_ragged",
     ],
