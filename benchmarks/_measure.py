@@ -73,9 +73,7 @@ def peak_memory(call: Callable[[], Any]) -> int:
     before = _status("VmRSS")
     result = call()
     peak = _status("VmHWM")
-    returned = sum(
-        array.nbytes for array in (result if isinstance(result, tuple) else (result,)) if array is not None
-    )
+    returned = getattr(result, "nbytes", 0)
     return max(0, peak - before - returned)
 
 
