@@ -56,3 +56,12 @@ def test_api_reference_lists_every_public_name():
     lines = {line.strip() for line in (GUIDE.parent / "api.rst").read_text().splitlines()}
     modules = {name for name in PUBLIC if inspect.ismodule(getattr(sktime_sdtw, name))}
     assert set(PUBLIC) - modules <= lines
+
+
+def test_readme_example():
+    page = (GUIDE.parent.parent / "README.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert names["D"].shape == (60, 60)
+    assert names["accuracy"] == 1.0
