@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 __path__ = extend_path(__path__, __name__)
 
 if TYPE_CHECKING:
+    from ._cache import PairCache as PairCache
     from ._discovery import all_estimators as all_estimators
     from .barycenters import SoftDTWBarycenter as SoftDTWBarycenter
     from .barycenters import soft_dtw_barycenter as soft_dtw_barycenter
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .preprocessing import to_ragged as to_ragged
 
 _NAMES = {
+    "_cache": ["PairCache"],
     "_discovery": ["all_estimators"],
     "barycenters": ["SoftDTWBarycenter", "soft_dtw_barycenter"],
     "cluster": ["SoftDTWKMeans"],

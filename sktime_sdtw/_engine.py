@@ -35,16 +35,6 @@ _COST = {
 _BAND = {"none": 0, "sakoe_chiba": 1, "itakura": 2}
 
 
-class EngineGradient(NamedTuple):
-    """What `gradient` was asked for; flat where the inputs are flat. None: not asked for."""
-
-    value: Array | None = None
-    expected_cost: Array | None = None
-    x: Array | None = None
-    y: Array | None = None
-    alignment: Array | None = None
-
-
 def resolve_device(device: Any) -> str:
     """The engine to use.
 
@@ -194,7 +184,7 @@ def gradient(
     gamma: float,
     n_jobs: int | None = None,
     device: str = "auto",
-) -> EngineGradient:
+) -> dict[Wanted, Array]:
     """Values, expected costs, gradients and alignments of pairs of series.
 
     Parameters
@@ -207,11 +197,13 @@ def gradient(
 
     Returns
     -------
-    EngineGradient
-        value and expected_cost (n,); x and y laid out as the values of the batches; alignment flat as the costs.
+    dict of ndarray
+        By the names in `wanted`, and always "value". Value and expected_cost are (n,), x and y laid out as
+        the values of the batches, the alignment flat as the costs.
     """
     resolve_device(device)
     n_threads = resolve_n_threads(n_jobs)
+    wanted = wanted | {"value"}  # always: it tells of an overflow that the gradients would hide
     if band.kind == "itakura":
         _check_itakura(pairs, band)
     blocks = list(_blocks(pairs.x.lengths, pairs.y.lengths, "paired", band))
@@ -223,9 +215,6 @@ def gradient(
             chosen = pairs.take(block.rows)
             part = _gradient(chosen, wanted, cost, band, block.parameter, gamma, n_threads)
             _scatter(result, part, pairs, block.rows)
-    for values in (result.value, result.expected_cost):
-        if values is not None:
-            _check_values(values, band)
     return result
 
 
@@ -255,9 +244,9 @@ def _problem(pairs: Pairs) -> tuple[Array, Array, Array, Array, Array | None]:
     return pairs.x.values, pairs.x.offsets, pairs.y.values, pairs.y.offsets, pairs.costs
 
 
-def _allocate(pairs: Pairs, wanted: set[Wanted]) -> EngineGradient:
+def _allocate(pairs: Pairs, wanted: set[Wanted]) -> dict[Wanted, Array]:
     dtype = pairs.x.dtype if pairs.costs is None else pairs.costs.dtype
-    shapes: dict[str, tuple[int, ...]] = {
+    shapes: dict[Wanted, tuple[int, ...]] = {
         "value": (len(pairs.x),),
         "expected_cost": (len(pairs.x),),
         "x": pairs.x.values.shape,
@@ -265,7 +254,7 @@ def _allocate(pairs: Pairs, wanted: set[Wanted]) -> EngineGradient:
         "alignment": (int(pairs.cost_offsets[-1]),),
     }
     # Zeros, because the engine adds to the gradients and skips cells outside the band.
-    return EngineGradient(**{name: np.zeros(shapes[name], dtype) for name in wanted})
+    return {name: np.zeros(shapes[name], dtype) for name in wanted}
 
 
 def _gradient(
@@ -276,22 +265,32 @@ def _gradient(
     parameter: float,
     gamma: float,
     n_threads: int,
-) -> EngineGradient:
-    # The value is always asked for: it tells of an overflow that the gradients would hide.
-    result = _allocate(pairs, wanted | {"value"})
+) -> dict[Wanted, Array]:
+    result = _allocate(pairs, wanted)
     _core.gradient(
-        *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], parameter, gamma, *result, n_threads
+        *_problem(pairs),
+        _COST[cost.name],
+        cost.scale,
+        _BAND[band.kind],
+        parameter,
+        gamma,
+        result.get("value"),
+        result.get("expected_cost"),
+        result.get("x"),
+        result.get("y"),
+        result.get("alignment"),
+        n_threads,
     )
-    _check_values(result.value, band)
+    _check_values(result["value"], band)
     return result
 
 
-def _scatter(result: EngineGradient, part: EngineGradient, pairs: Pairs, rows: NDArray[np.int64]) -> None:
+def _scatter(
+    result: dict[Wanted, Array], part: dict[Wanted, Array], pairs: Pairs, rows: NDArray[np.int64]
+) -> None:
     places = {"x": pairs.x.offsets, "y": pairs.y.offsets, "alignment": pairs.cost_offsets}
-    for name, target in result._asdict().items():
-        source = getattr(part, name)
-        if target is None:
-            continue
+    for name, target in result.items():
+        source = part[name]
         if name not in places:
             target[rows] = source
             continue
@@ -327,7 +326,10 @@ class _Block(NamedTuple):
 def _blocks(
     x_lengths: NDArray[np.int64], y_lengths: NDArray[np.int64], pairing: Pairing, band: Band
 ) -> Iterator[_Block]:
-    """Split the pairs so that each block has one radius; one block unless the radius is relative and lengths differ."""
+    """Split the pairs so that each block has one radius.
+
+    One block unless the radius is relative and lengths differ.
+    """
     rows, columns = np.arange(len(x_lengths)), np.arange(len(y_lengths))
     if not band.relative:
         yield _Block(pairing, band.parameter, rows, columns)
@@ -338,7 +340,8 @@ def _blocks(
         for radius in np.unique(pair_radii):
             yield _Block(pairing, float(radius), np.flatnonzero(pair_radii == radius), columns)
         return
-    # The radius of a pair is the larger of the two radii, rounding down being monotone: an L of two rectangles each.
+    # The radius of a pair is the larger of the two radii, rounding down being monotone: an L of two
+    # rectangles each.
     for radius in np.unique(np.concatenate([x_radii, y_radii])):
         here = np.flatnonzero(x_radii == radius)
         below_y = np.flatnonzero(y_radii < radius)
@@ -357,7 +360,7 @@ def _blocks(
 
 
 def _check_itakura(pairs: Pairs, band: Band) -> None:
-    """Whether every pair has a path at all: the engine itself is asked, on series of zeros of these lengths."""
+    """Raise where a pair has no path: the engine itself is asked, on series of zeros of these lengths."""
     from .metrics._costs import ResolvedCost
 
     shapes = np.unique(np.stack([pairs.x.lengths, pairs.y.lengths], axis=1), axis=0)
@@ -370,15 +373,16 @@ def _check_itakura(pairs: Pairs, band: Band) -> None:
     forward(x, y, "paired", ResolvedCost("sqeuclidean"), band, np.zeros(1))
 
 
-def _check_values(values: Array | None, band: Band) -> None:
-    """A value that is not finite means that no path exists, or that the costs left the range of the dtype."""
-    if values is None or (np.isfinite(values.min()) and np.isfinite(values.max())):
+def _check_values(values: Array, band: Band) -> None:
+    """Raise for a value that is not finite: no path exists, or the costs left the range of the dtype."""
+    if np.isfinite(values.min()) and np.isfinite(values.max()):  # no array of the size of the values
         return
     if band.kind == "itakura":
         raise ValueError(
-            f"{band.describe()} leaves no path between two of the series: their lengths differ too much for it. Choose a "
-            "larger slope, or resample the series (TimeSeriesResampler)."
+            f"{band.describe()} leaves no path between two of the series: their lengths differ too much for "
+            "it. Choose a larger slope, or resample the series (TimeSeriesResampler)."
         )
     raise ValueError(
-        f"The costs leave the range of {values.dtype}: scale the series down (TimeSeriesScaler) or pass float64."
+        f"The costs leave the range of {values.dtype}: scale the series down (TimeSeriesScaler), or pass "
+        "float64 where they are float32."
     )

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 Array = NDArray[Any]
 
 _AXES = (
-    "Expected (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or a list of (n_timestamps,) "
-    "or (n_timestamps, n_features) arrays; for (n_samples, n_channels, n_timestamps) data use "
+    "Expected (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or a list of arrays "
+    "(n_timestamps,) or (n_timestamps, n_features); for (n_samples, n_channels, n_timestamps) data use "
     "sktime_sdtw.from_channels_first first."
 )
 _AXES_SINGLE = (
-    "Expected one series, (n_timestamps,) or (n_timestamps, n_features); for (n_channels, n_timestamps) data pass its "
-    "transpose (sktime_sdtw.from_channels_first does so for many series)."
+    "Expected one series, (n_timestamps,) or (n_timestamps, n_features); for (n_channels, n_timestamps) data "
+    "pass the transpose (sktime_sdtw.from_channels_first does so for many series)."
 )
 
 
@@ -126,9 +126,9 @@ def check_series(X: Any, *, name: str = "X", dtype: DTypeLike | None = None) -> 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
-        A 2-D array holds univariate series, one a row. A list (or tuple, or object array) holds arrays of shape
-        (n_timestamps,) or (n_timestamps, n_features), of any lengths. Rows of NaN at the end of a series are padding.
-        A `SeriesBatch` is returned as it is.
+        A 2-D array holds univariate series, one a row. A list (or tuple, or object array) holds arrays of
+        shape (n_timestamps,) or (n_timestamps, n_features), of any lengths. Rows of NaN at the end of a
+        series are padding. A `SeriesBatch` is returned as it is.
     name : str, default="X"
         What error messages call it.
     dtype : float32 or float64, default=None
@@ -143,8 +143,8 @@ def check_series(X: Any, *, name: str = "X", dtype: DTypeLike | None = None) -> 
     TypeError
         Sparse or non-numeric input, or a tensor that is not on the CPU or requires grad.
     ValueError
-        Empty input, a series without time steps, inf anywhere, NaN anywhere but at the end, complex numbers, series
-        with different numbers of features, any other number of dimensions.
+        Empty input, a series without time steps, inf anywhere, NaN anywhere but at the end, complex numbers,
+        series with different numbers of features, any other number of dimensions.
 
     Examples
     --------
@@ -189,8 +189,8 @@ def _to_array(X: Any, name: str) -> Array:
         return _from_tensor(X, name)
     if hasattr(X, "tocsr") or hasattr(X, "todense"):
         raise TypeError(
-            f"Sparse data was passed for {name}, but dense data is required. Use '.toarray()' to convert to a dense "
-            "numpy array."
+            f"Sparse data was passed for {name}, but dense data is required. Use '.toarray()' to convert to "
+            "a dense numpy array."
         )
     try:
         return np.asarray(X)
@@ -258,8 +258,8 @@ def _join(arrays: list[Array], name: str) -> SeriesBatch:
     if len(set(widths)) != 1:
         odd = next(i for i, width in enumerate(widths) if width != widths[0])
         raise ValueError(
-            f"The series of {name} differ in their number of features: {name}[0] has {widths[0]} and {name}[{odd}] has "
-            f"{widths[odd]}. {_AXES}"
+            f"The series of {name} differ in their number of features: {name}[0] has {widths[0]} and "
+            f"{name}[{odd}] has {widths[odd]}. {_AXES}"
         )
     return SeriesBatch.from_arrays([part.astype(np.result_type(*parts), copy=False) for part in parts])
 
@@ -267,8 +267,8 @@ def _join(arrays: list[Array], name: str) -> SeriesBatch:
 def _read_array(array: Array, name: str) -> SeriesBatch:
     if array.ndim not in (2, 3):
         hint = (
-            f" Reshape your data: {name}.reshape(1, -1) if it is a single series, {name}.reshape(-1, 1) if it is "
-            "many series of one time step."
+            f" Reshape your data: {name}.reshape(1, -1) if it is a single series, {name}.reshape(-1, 1) if "
+            "it is many series of one time step."
             if array.ndim < 2
             else ""
         )
@@ -277,9 +277,10 @@ def _read_array(array: Array, name: str) -> SeriesBatch:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required: {name}."
         )
-    if array.ndim == 2 and array.shape[1] == 0 or array.ndim == 3 and array.shape[2] == 0:
+    if array.shape[-1] == 0:
         raise ValueError(
-            f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required: {name}. {_AXES}"
+            f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required: {name}. "
+            f"{_AXES}"
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name} has shape {array.shape}: its series have no time steps. {_AXES}")
@@ -302,8 +303,8 @@ def _strip(series: Array, name: str) -> Array:
         length = int(real[-1]) + 1 if len(real) else 0
         if not finite[:length].all():
             raise ValueError(
-                f"{name} contains NaN before its end; NaN is accepted only as padding, in whole time steps after the "
-                "last one. Fill or drop the missing values first."
+                f"{name} contains NaN before its end; NaN is accepted only as padding, in whole time steps "
+                "after the last one. Fill or drop the missing values first."
             )
         series = series[:length]
     if len(series) == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+import math
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,12 @@ from .._engine import Pairs
 from .._series import Array, SeriesBatch, check_series, check_single_series, to_float_array
 from ._batch import precomputed_pairs
 from ._costs import ResolvedCost, check_cost_matrix
+from ._numbers import check_number
 
 
 def check_gamma(gamma: Any) -> float:
     """One temperature: a finite number >= 0."""
-    if isinstance(gamma, (bool, np.bool_)) or not isinstance(gamma, Real):
-        raise TypeError(f"gamma must be a finite number >= 0. Got {gamma!r}.")
-    if not (np.isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma must be a finite number >= 0. Got {gamma!r}.")
-    return float(gamma)
+    return check_number(gamma, "gamma", 0)
 
 
 def check_gammas(gamma: Any) -> tuple[NDArray[np.float64], bool]:
@@ -61,7 +58,8 @@ def read_paired(X: Any, Y: Any, cost: ResolvedCost) -> Pairs:
     first, second = _same_kind(check_series(X, name="X"), check_series(Y, name="Y"), "X", "Y")
     if len(first) != len(second):
         raise ValueError(
-            f"X and Y must have the same number of series, as row i goes with row i. Got {len(first)} and {len(second)}."
+            "X and Y must have the same number of series, as row i goes with row i. "
+            f"Got {len(first)} and {len(second)}."
         )
     return Pairs(first, second)
 
@@ -73,27 +71,27 @@ def read_pairwise(X: Any, Y: Any) -> tuple[SeriesBatch, SeriesBatch | None]:
     return _same_kind(check_series(X, name="X"), check_series(Y, name="Y"), "X", "Y")
 
 
-def shaped_like(X: Any, flat: Array, batch: SeriesBatch) -> Array | list[Array]:
-    """Per-time-step results in the container of the input; zero where the input is padding.
+def shaped_like(X: Any, flat: Array | None, offsets: NDArray[np.int64]) -> Any:
+    """Split flat results into the container of the input, element i being flat[offsets[i]:offsets[i + 1]].
 
-    An array where all series have one shape, else a list of arrays.
+    An array where all elements have one shape, else a list of arrays; zero where the input is padding.
     """
+    if flat is None:
+        return None
     if isinstance(X, SeriesBatch):
         shapes: list[tuple[int, ...]] = [(int(length), X.n_features) for length in X.lengths]
+    elif _is_listlike(X):
+        shapes = [to_float_array(element, "X").shape for element in X]
     else:
-        shapes = [np.shape(to_float_array(element, "X")) for element in X] if _is_listlike(X) else []
-        if not shapes:
-            array = to_float_array(X, "X")
-            shapes = [array.shape[1:]] * len(array)
-    parts = [_padded(flat[batch.offsets[i] : batch.offsets[i + 1]], shape) for i, shape in enumerate(shapes)]
+        array = to_float_array(X, "X")
+        shapes = [array.shape[1:]] * len(array)
+    parts = [_padded(flat[offsets[i] : offsets[i + 1]], shape) for i, shape in enumerate(shapes)]
     return np.stack(parts) if len(set(shapes)) == 1 else parts
 
 
 def _padded(values: Array, shape: tuple[int, ...]) -> Array:
-    if len(values) == shape[0]:
-        return values.reshape(shape)
-    out = np.zeros((shape[0], values.shape[1]), values.dtype)
-    out[: len(values)] = values
+    out = np.zeros(math.prod(shape), values.dtype)
+    out[: values.size] = values.ravel()
     return out.reshape(shape)
 
 
@@ -104,9 +102,9 @@ def _is_listlike(X: Any) -> bool:
 def _same_kind(x: SeriesBatch, y: SeriesBatch, x_name: str, y_name: str) -> tuple[SeriesBatch, SeriesBatch]:
     if x.n_features != y.n_features:
         raise ValueError(
-            f"{x_name} has {x.n_features} features per time step, but {y_name} has {y.n_features}. The axes are read as "
-            "(n_samples, n_timestamps, n_features), a single series as (n_timestamps, n_features); for channels-first "
-            "data use sktime_sdtw.from_channels_first."
+            f"{x_name} has {x.n_features} features per time step, but {y_name} has {y.n_features}. The axes "
+            "are read as (n_samples, n_timestamps, n_features), of a single series as (n_timestamps, "
+            "n_features); for channels-first data use sktime_sdtw.from_channels_first."
         )
     dtype = np.result_type(x.dtype, y.dtype)
     return x.astype(dtype), y.astype(dtype)

@@ -1,13 +1,13 @@
 """Operators on batches that are checked already: what the public functions and the estimators call.
 
-They bring series, cost and engine together: unit rows for the cosine cost, calls of a user's cost function in chunks,
-dtypes, and the derivative with respect to gamma.
+They bring series, cost and engine together: unit rows for the cosine cost, calls of a user's cost function in
+chunks, dtypes, and the derivative with respect to gamma.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ CHUNK_BYTES = 8 * 2**20
 
 
 class BatchGradient(NamedTuple):
-    """value, gamma: (n,); x, y: laid out as the values of the batches, or as the cost matrices for "precomputed"."""
+    """Values and derivatives; value and gamma (n,), x and y laid out as the values of the batches."""
 
     value: Array
     x: Array | None
@@ -81,7 +81,7 @@ def expected_cost(
     out = np.empty(len(pairs.x), dtype_of(pairs))
     for rows, chunk in prepared_chunks(pairs, cost):
         result = _engine.gradient(chunk, {"expected_cost"}, cost, band, gamma, n_jobs, device)
-        out[rows] = result.expected_cost
+        out[rows] = result["expected_cost"]
     return out
 
 
@@ -112,21 +112,39 @@ def paired_gradient(
     -------
     BatchGradient
     """
-    pairs = Pairs(cost.prepare(x, "X"), cost.prepare(y, "Y"))
-    wanted: set[Wanted] = {"value"}
-    wanted.update(name for name in ("x", "y") if name in wrt)  # type: ignore[misc]
-    result = _engine.gradient(pairs, wanted, cost, band, gamma, n_jobs, device)
-    assert result.value is not None
-    return BatchGradient(
-        value=result.value.astype(x.dtype, copy=False),
-        x=None if result.x is None else cost.pull_back(result.x, x, pairs.x),
-        y=None if result.y is None else cost.pull_back(result.y, y, pairs.y),
-        gamma=gamma_derivative(pairs, gamma=gamma, cost=cost, band=band, n_jobs=n_jobs, device=device).astype(
-            x.dtype
-        )
-        if "gamma" in wrt
-        else None,
+    return gradient(Pairs(x, y), gamma=gamma, cost=cost, band=band, wrt=wrt, n_jobs=n_jobs, device=device)
+
+
+def gradient(
+    pairs: Pairs,
+    *,
+    gamma: float,
+    cost: ResolvedCost,
+    band: Band,
+    wrt: Collection[str] = ("x",),
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> BatchGradient:
+    """As `paired_gradient`; for pairs that are cost matrices, x is the gradient with respect to those."""
+    dtype = dtype_of(pairs)
+    prepared = (
+        pairs if pairs.costs is not None else Pairs(cost.prepare(pairs.x, "X"), cost.prepare(pairs.y, "Y"))
     )
+    wanted: set[Wanted] = {"value"}
+    if pairs.costs is None:
+        wanted.update(name for name in ("x", "y") if name in wrt)
+    elif "x" in wrt:
+        wanted.add("alignment")
+    result = _engine.gradient(prepared, wanted, cost, band, gamma, n_jobs, device)
+    x, y, slope = result.get("alignment"), None, None
+    if "x" in result:
+        x = cost.pull_back(result["x"], pairs.x, prepared.x)
+    if "y" in result:
+        y = cost.pull_back(result["y"], pairs.y, prepared.y)
+    if "gamma" in wrt:
+        slope = gamma_derivative(prepared, gamma=gamma, cost=cost, band=band, n_jobs=n_jobs, device=device)
+        slope = slope.astype(dtype)
+    return BatchGradient(result["value"].astype(dtype, copy=False), x, y, slope)
 
 
 def gamma_derivative(
@@ -148,12 +166,12 @@ def gamma_derivative(
         None if pairs.costs is None else pairs.costs.astype(np.float64),
     )
     result = _engine.gradient(wide, {"value", "expected_cost"}, cost, band, gamma, n_jobs, device)
-    assert result.value is not None and result.expected_cost is not None
     # Minus the entropy of the distribution over paths: never above 0.
-    return np.minimum((result.value - result.expected_cost) / gamma, 0.0)
+    return np.minimum((result["value"] - result["expected_cost"]) / gamma, 0.0)
 
 
-def dtype_of(pairs: Pairs) -> np.dtype:  # type: ignore[type-arg]
+def dtype_of(pairs: Pairs) -> np.dtype[Any]:
+    """The dtype of the results."""
     return pairs.x.dtype if pairs.costs is None else pairs.costs.dtype
 
 
@@ -166,7 +184,7 @@ def precomputed_pairs(matrices: Sequence[Array]) -> Pairs:
 
 
 def prepared_chunks(pairs: Pairs, cost: ResolvedCost) -> Iterator[tuple[slice, Pairs]]:
-    """The pairs as the engine takes them: all at once, or chunk by chunk where a function makes cost matrices."""
+    """The pairs as the engine takes them: at once, or chunk by chunk where a function makes cost matrices."""
     if cost.name != "callable":
         yield (
             slice(0, len(pairs.x)),
@@ -191,7 +209,7 @@ def chunks(sizes: NDArray[np.int64], limit: int = CHUNK_BYTES) -> Iterator[slice
 
 
 def pair_chunks(x: SeriesBatch, y: SeriesBatch | None) -> Iterator[tuple[Array, Array, Pairs]]:
-    """All pairs (the upper triangle for y=None), as paired batches of bounded memory with their rows and columns."""
+    """All pairs (the upper triangle for y=None): rows, columns, and paired batches of bounded memory."""
     other = x if y is None else y
     step = (x.max_length + other.max_length) * x.n_features * x.dtype.itemsize
     count = max(1, CHUNK_BYTES // step)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._numbers import check_number
+
 
 @dataclass(frozen=True)
 class Band:
@@ -43,7 +45,8 @@ def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) 
     Parameters
     ----------
     sakoe_chiba_radius : int, float or None
-        An int >= 0 counts cells; a float in (0, 1] is a fraction of the longer series of each pair, rounded down.
+        An int >= 0 counts cells; a float in (0, 1] is a fraction of the longer series of each pair, rounded
+        down.
     itakura_max_slope : float or None
         Largest slope of the parallelogram, >= 1.
 
@@ -61,26 +64,16 @@ def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) 
     if sakoe_chiba_radius is not None:
         return _sakoe_chiba(sakoe_chiba_radius)
     if itakura_max_slope is not None:
-        return _itakura(itakura_max_slope)
+        return Band("itakura", check_number(itakura_max_slope, "itakura_max_slope", 1))
     return Band()
 
 
 def _sakoe_chiba(radius: Any) -> Band:
     accepted = "an int >= 0 (cells) or a float in (0, 1] (fraction of the longer series)"
-    if isinstance(radius, (bool, np.bool_)) or not isinstance(radius, Real):
+    if isinstance(radius, bool) or not isinstance(radius, Real):
         raise TypeError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
-    if isinstance(radius, Integral):
-        if radius < 0:
-            raise ValueError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
-        return Band("sakoe_chiba", float(radius))
-    if not 0 < radius <= 1:
+    relative = not isinstance(radius, Integral)
+    number = float(radius)
+    if not (0 < number <= 1 if relative else number >= 0):
         raise ValueError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
-    return Band("sakoe_chiba", float(radius), relative=True)
-
-
-def _itakura(slope: Any) -> Band:
-    if isinstance(slope, (bool, np.bool_)) or not isinstance(slope, Real):
-        raise TypeError(f"itakura_max_slope must be a finite number >= 1. Got {slope!r}.")
-    if not (np.isfinite(slope) and slope >= 1):
-        raise ValueError(f"itakura_max_slope must be a finite number >= 1. Got {slope!r}.")
-    return Band("itakura", float(slope))
+    return Band("sakoe_chiba", number, relative)

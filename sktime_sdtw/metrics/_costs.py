@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from .._series import Array, SeriesBatch, to_float_array
+from ._numbers import check_number
 
 COSTS = ("sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed")
 CostFunction = Callable[[Array, Array], Array]
@@ -42,7 +42,8 @@ class ResolvedCost:
         """The series as the engine must see them: for "cosine" with rows of length one, else unchanged."""
         if self.name != "cosine":
             return batch
-        # In float64 whatever came: two nearly parallel rows differ by less than float32 can say of unit vectors.
+        # In float64 whatever came: two nearly parallel rows differ by less than float32 can say of unit
+        # vectors.
         rows = batch.values.astype(np.float64)
         largest = np.abs(rows).max(axis=1, keepdims=True)
         if not largest.all():
@@ -68,7 +69,8 @@ class ResolvedCost:
         costs = to_float_array(self.function(x, y), f"the result of {name}")
         if costs.shape != (len(x), len(y)):
             raise ValueError(
-                f"{name} must return local costs of shape (len(x), len(y)) = {(len(x), len(y))}. Got {costs.shape}."
+                f"{name} must return local costs of shape (len(x), len(y)) = {(len(x), len(y))}. "
+                f"Got {costs.shape}."
             )
         return check_finite_costs(costs, f"the result of {name}")
 
@@ -97,17 +99,8 @@ def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> Re
         reason = " (pairwise functions compute the costs: pass a callable)" if cost == "precomputed" else ""
         raise ValueError(f"cost must be one of {accepted} or a callable. Got {cost!r}{reason}.")
     if cost == "gak":
-        return ResolvedCost(cost, scale=1.0 / (2.0 * check_sigma(sigma) ** 2))
+        return ResolvedCost(cost, scale=1.0 / (2.0 * check_number(sigma, "sigma", 0, exclusive=True) ** 2))
     return ResolvedCost(cost, scale=0.5 if cost == "cosine" else 1.0)
-
-
-def check_sigma(sigma: Any) -> float:
-    """A finite number > 0."""
-    if isinstance(sigma, (bool, np.bool_)) or not isinstance(sigma, Real):
-        raise TypeError(f"sigma must be a finite number > 0. Got {sigma!r}.")
-    if not (np.isfinite(sigma) and sigma > 0):
-        raise ValueError(f"sigma must be a finite number > 0. Got {sigma!r}.")
-    return float(sigma)
 
 
 def check_cost_matrix(costs: Any, name: str) -> Array:

@@ -79,8 +79,8 @@ def dtw_path(
     -------
     value : float
     path : ndarray of shape (length, 2), int64
-        Pairs (i, j) from (0, 0) to (n - 1, m - 1). Of several optimal paths, one that takes diagonal steps where it can
-        (looking back from the end).
+        Pairs (i, j) from (0, 0) to (n - 1, m - 1). Of several optimal paths, one that takes diagonal steps
+        where it can (looking back from the end).
 
     Notes
     -----
@@ -89,11 +89,9 @@ def dtw_path(
     Examples
     --------
     >>> from sktime_sdtw import dtw_path
-    >>> value, path = dtw_path([0.0, 1.0, 2.0], [0.0, 2.0])
-    >>> path
-    array([[0, 0],
-           [1, 0],
-           [2, 1]])
+    >>> value, path = dtw_path([0.0, 1.0, 2.0, 2.0], [0.0, 1.0, 2.0])
+    >>> path.tolist()
+    [[0, 0], [1, 1], [2, 2], [3, 2]]
     """
     resolved = resolve_cost(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
@@ -128,8 +126,8 @@ def pairwise_dtw(
     --------
     >>> from sktime_sdtw import pairwise_dtw
     >>> pairwise_dtw([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])
-    array([[0., 6.],
-           [6., 0.]])
+    array([[0., 8.],
+           [8., 0.]])
     """
     return pairwise_soft_dtw(
         X,
@@ -171,7 +169,7 @@ def paired_dtw(
     --------
     >>> from sktime_sdtw import paired_dtw
     >>> paired_dtw([[0.0, 1.0, 2.0]], [[2.0, 1.0, 0.0]])
-    array([6.])
+    array([8.])
     """
     return paired_soft_dtw(
         X,

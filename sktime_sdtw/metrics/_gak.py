@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import pdist
-from sklearn.utils import check_random_state
+from sklearn.utils.random import sample_without_replacement
 
 from .._series import Array, check_series, to_float_array
-from ._costs import check_sigma
 from ._divergence import pairwise_soft_dtw_divergence, soft_dtw_divergence
 from ._soft_dtw import pairwise_soft_dtw, soft_dtw
 
@@ -32,9 +31,9 @@ def gak(
     sigma : float, default=1.0
         Bandwidth, > 0; see `median_heuristic_sigma`.
     normalize : bool, default=True
-        Divide by ``sqrt(k(x, x) k(y, y))``, in logarithms. Without it the kernel leaves the range of floating point for
-        long series (about 400 time steps in float64): work with its logarithm then,
-        ``-soft_dtw(x, y, gamma=1, cost="gak", sigma=sigma)``.
+        Divide by ``sqrt(k(x, x) k(y, y))``, in logarithms. Without it the kernel leaves the range of floating
+        point for long series (about 400 time steps in float64): work with its logarithm then, ``-soft_dtw(x,
+        y, gamma=1, cost="gak", sigma=sigma)``.
     sakoe_chiba_radius, itakura_max_slope, device
         As in `soft_dtw`. Positive definiteness is proven without a constraint.
 
@@ -58,7 +57,7 @@ def gak(
     >>> gak([0.0, 1.0, 2.0], [0.0, 1.0, 2.0])
     1.0
     >>> round(gak([0.0, 1.0, 2.0], [0.0, 2.0]), 3)
-    0.614
+    0.531
     """
     function = soft_dtw_divergence if normalize else soft_dtw
     value = function(
@@ -106,12 +105,12 @@ def pairwise_gak(
     --------
     >>> from sktime_sdtw import pairwise_gak
     >>> pairwise_gak([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).round(3)
-    array([[1.   , 0.033],
-           [0.033, 1.   ]])
+    array([[1.   , 0.006],
+           [0.006, 1.   ]])
     """
     function = pairwise_soft_dtw_divergence if normalize else pairwise_soft_dtw
 
-    def kernel(sigma: float, out: Array | None = None) -> Array:
+    def kernel(sigma: float) -> Array:
         values = function(
             X,
             Y,
@@ -131,27 +130,28 @@ def pairwise_gak(
     sigmas = to_float_array(sigma, "sigma")
     if sigmas.ndim != 1 or sigmas.size == 0:
         raise ValueError(f"sigma must be a number or a 1-D array, not empty. Got shape {sigmas.shape}.")
-    return np.stack([kernel(check_sigma(float(value))) for value in sigmas])
+    return np.stack([kernel(float(value)) for value in sigmas])
 
 
 def median_heuristic_sigma(X: Any, *, n_samples: int = 100, random_state: Any = None) -> float:
     """Bandwidth for the Global Alignment Kernel from the data.
 
-    The median Euclidean distance between time steps drawn from all series, times the square root of the longest length.
+    The median Euclidean distance between time steps drawn from all series, times the square root of the
+    longest length.
 
     Parameters
     ----------
     X : array-like or list
         As in `pairwise_soft_dtw`.
     n_samples : int, default=100
-        Number of time steps to draw, without replacement where there are enough.
+        Number of time steps to draw; all are taken where there are not more.
     random_state : int, RandomState instance or None, default=None
 
     Returns
     -------
     float
-        > 0: where half of the time steps are equal the mean distance takes the place of the median, and 1 where
-        all are.
+        > 0: where half of the time steps are equal the mean distance takes the place of the median, and 1
+        where all are.
 
     References
     ----------
@@ -169,9 +169,8 @@ def median_heuristic_sigma(X: Any, *, n_samples: int = 100, random_state: Any = 
         raise ValueError(f"n_samples must be an int >= 2. Got {n_samples!r}.")
     batch = check_series(X)
     total = len(batch.values)
-    rng = check_random_state(random_state)
-    drawn = batch.values[rng.choice(total, size=n_samples, replace=total < n_samples)].astype(np.float64)
-    distances = pdist(drawn)
+    rows = sample_without_replacement(total, min(int(n_samples), total), random_state=random_state)
+    distances = pdist(batch.values[rows].astype(np.float64)) if total > 1 else np.zeros(1)
     scale = float(np.median(distances)) or float(np.mean(distances)) or 1.0
     return scale * float(np.sqrt(batch.max_length))
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _engine
-from .._engine import Wanted
-from .._series import Array, SeriesBatch, to_float_array
+from .._series import Array, to_float_array
 from . import _batch
 from ._arguments import check_gamma, check_gammas, read_pair, read_paired, read_pairwise, shaped_like
 from ._batch import paired_gradient as _paired_gradient
@@ -63,22 +62,23 @@ def soft_dtw(
     Parameters
     ----------
     x : array-like of shape (n_timestamps,) or (n_timestamps, n_features)
-        float32 is computed in float32, everything else in float64. With ``cost="precomputed"`` the matrix of local
-        costs, (n, m).
+        float32 is computed in float32, everything else in float64. With ``cost="precomputed"`` the matrix of
+        local costs, (n, m).
     y : array-like of shape (m_timestamps,) or (m_timestamps, n_features)
         Of any length. None with ``cost="precomputed"``.
     gamma : float, default=1.0
         Temperature, >= 0. 0 is exact DTW: the smallest sum of local costs, without a square root.
-    cost : {"sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed"} or callable, default="sqeuclidean"
+    cost : {"sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed"} or callable,
+    default="sqeuclidean"
         Local cost of two time steps. "gak" is the cost of the Global Alignment Kernel,
-        :math:`u + \log(2 - e^{-u})` with :math:`u = \lVert x_i - y_j \rVert^2 / (2 \sigma^2)`. A callable gets x (n, d)
-        and y (m, d) and returns the costs (n, m).
+        :math:`u + \log(2 - e^{-u})` with :math:`u = \lVert x_i - y_j \rVert^2 / (2 \sigma^2)`. A callable
+        gets x (n, d) and y (m, d) and returns the costs (n, m).
     sigma : float, default=1.0
         Bandwidth of "gak".
     sakoe_chiba_radius : int or float, default=None
-        Half-width of the band around the diagonal: an int counts cells, a float in (0, 1] is a fraction of the longer
-        series, rounded down. With lengths n and m, cells with
-        ``min(0, m - n) - r <= j - i <= max(0, m - n) + r`` take part.
+        Half-width of the band around the diagonal: an int counts cells, a float in (0, 1] is a fraction of
+        the longer series, rounded down. With lengths n and m, cells with ``min(0, m - n) - r <= j - i <=
+        max(0, m - n) + r`` take part.
     itakura_max_slope : float, default=None
         Largest slope of the Itakura parallelogram, >= 1.
     device : {"auto", "cpu"}, default="auto"
@@ -90,7 +90,8 @@ def soft_dtw(
     Raises
     ------
     TypeError, ValueError
-        Input that is not a finite real series, an argument outside its range, or a constraint that leaves no path.
+        Input that is not a finite real series, an argument outside its range, or a constraint that leaves no
+        path.
 
     See Also
     --------
@@ -100,15 +101,18 @@ def soft_dtw(
     Notes
     -----
     The value is signed, and ``soft_dtw(x, x)`` is not 0: averaging over all paths lowers the smallest cost by
-    up to :math:`\gamma \log` of their number, about :math:`1.76 \gamma n`. Use `soft_dtw_divergence` where that matters.
+    up to :math:`\gamma \log` of their number, about :math:`1.76 \gamma n`. Use `soft_dtw_divergence` where
+    that matters.
 
-    .. math:: R_{ij} = D_{ij} - \gamma \log\big(e^{-R_{i-1,j}/\gamma} + e^{-R_{i,j-1}/\gamma} + e^{-R_{i-1,j-1}/\gamma}\big)
+    .. math:: R_{ij} = D_{ij} - \gamma \log\big(e^{-R_{i-1,j}/\gamma} + e^{-R_{i,j-1}/\gamma}
+        + e^{-R_{i-1,j-1}/\gamma}\big)
 
     Time grows with n m cells; memory with n + m.
 
     References
     ----------
-    M. Cuturi, M. Blondel. Soft-DTW: a differentiable loss function for time-series. ICML 2017. arXiv:1703.01541.
+    M. Cuturi, M. Blondel. Soft-DTW: a differentiable loss function for time-series. ICML 2017.
+    arXiv:1703.01541.
 
     Examples
     --------
@@ -116,7 +120,7 @@ def soft_dtw(
     >>> soft_dtw([0.0, 1.0, 2.0], [0.0, 2.0], gamma=0)
     1.0
     >>> round(soft_dtw([0.0, 1.0, 2.0], [0.0, 2.0], gamma=1.0), 3)
-    0.218
+    0.123
     """
     resolved = resolve_cost(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
@@ -149,17 +153,17 @@ def soft_dtw_alignment(
     -------
     value : float
     alignment : ndarray of shape (n, m)
-        Probability, in [0, 1], that a path drawn with weight exp(-cost / gamma) passes each cell. It is the derivative
-        of the value with respect to the matrix of local costs.
+        Probability, in [0, 1], that a path drawn with weight exp(-cost / gamma) passes each cell. It is the
+        derivative of the value with respect to the matrix of local costs.
 
     Examples
     --------
     >>> from sktime_sdtw import soft_dtw_alignment
     >>> value, alignment = soft_dtw_alignment([0.0, 1.0, 2.0], [0.0, 2.0], gamma=1.0)
     >>> alignment.round(2)
-    array([[1.  , 0.03],
-           [0.59, 0.44],
-           [0.03, 1.  ]])
+    array([[1.  , 0.01],
+           [0.58, 0.58],
+           [0.01, 1.  ]])
     """
     resolved = resolve_cost(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
@@ -167,9 +171,10 @@ def soft_dtw_alignment(
     pairs = read_pair(x, y, resolved)
     ((_, prepared),) = _batch.prepared_chunks(pairs, resolved)
     result = _engine.gradient(prepared, {"value", "alignment"}, resolved, band, gamma, device=device)
-    assert result.value is not None and result.alignment is not None
     shape = (int(pairs.x.lengths[0]), int(pairs.y.lengths[0]))
-    return float(result.value[0]), result.alignment.reshape(shape).astype(_batch.dtype_of(pairs), copy=False)
+    return float(result["value"][0]), result["alignment"].reshape(shape).astype(
+        _batch.dtype_of(pairs), copy=False
+    )
 
 
 def soft_dtw_gradient(
@@ -189,8 +194,8 @@ def soft_dtw_gradient(
     ----------
     x, y : array-like of shape (n_timestamps,) or (n_timestamps, n_features)
     gamma, cost, sigma, sakoe_chiba_radius, itakura_max_slope, device
-        As in `soft_dtw`; not a callable cost (its own derivative is unknown: use `soft_dtw_alignment` and the chain
-        rule).
+        As in `soft_dtw`; not a callable cost (its own derivative is unknown: use `soft_dtw_alignment` and the
+        chain rule).
 
     Returns
     -------
@@ -200,36 +205,31 @@ def soft_dtw_gradient(
 
     Notes
     -----
-    The derivative with respect to gamma is minus the entropy of the distribution over paths, computed in float64.
-    At ``gamma=0`` the derivatives are those along one optimal path, and 0 for gamma. Where the
+    The derivative with respect to gamma is minus the entropy of the distribution over paths, computed in
+    float64. At ``gamma=0`` the derivatives are those along one optimal path, and 0 for gamma. Where the
     Euclidean or Manhattan cost has a kink, at equal values, its slope is taken as 0.
 
     Examples
     --------
     >>> from sktime_sdtw import soft_dtw_gradient
-    >>> gradient = soft_dtw_gradient([0.0, 1.0, 2.0], [0.0, 2.0], gamma=1.0)
-    >>> gradient.x.round(2)
-    array([-0.14,  0.3 ,  0.14])
+    >>> gradient = soft_dtw_gradient([0.5, 1.0, 2.0], [0.0, 3.0], gamma=1.0)
+    >>> gradient.x.round(3)
+    array([ 1.   ,  1.657, -1.933])
     """
     resolved = _differentiable(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gamma = check_gamma(gamma)
     pairs = read_pair(x, y, resolved)
-    if resolved.name == "precomputed":
-        result = _engine.gradient(pairs, {"value", "alignment"}, resolved, band, gamma, device=device)
-        assert result.value is not None and result.alignment is not None
-        slope = _batch.gamma_derivative(pairs, gamma=gamma, cost=resolved, band=band, device=device)
-        shape = (int(pairs.x.lengths[0]), int(pairs.y.lengths[0]))
-        return SoftDTWGradient(float(result.value[0]), result.alignment.reshape(shape), None, float(slope[0]))
-    found = _paired_gradient(
-        pairs.x, pairs.y, gamma=gamma, cost=resolved, band=band, wrt=("x", "y", "gamma"), device=device
+    found = _batch.gradient(
+        pairs, gamma=gamma, cost=resolved, band=band, wrt=("x", "y", "gamma"), device=device
     )
-    assert found.x is not None and found.y is not None and found.gamma is not None
+    matrices = pairs.costs is not None
+    x_offsets = pairs.cost_offsets if matrices else pairs.x.offsets
     return SoftDTWGradient(
         float(found.value[0]),
-        np.asarray(shaped_like(to_float_array(x, "x")[None], found.x, pairs.x))[0],
-        np.asarray(shaped_like(to_float_array(y, "y")[None], found.y, pairs.y))[0],
-        float(found.gamma[0]),
+        shaped_like(to_float_array(x, "x")[None], found.x, x_offsets)[0],
+        None if matrices else shaped_like(to_float_array(y, "y")[None], found.y, pairs.y.offsets)[0],
+        float(np.asarray(found.gamma)[0]),
     )
 
 
@@ -250,8 +250,8 @@ def pairwise_soft_dtw(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
-        A 2-D array holds univariate series. A list holds arrays (n_timestamps,) or (n_timestamps, n_features) of any
-        lengths. Time steps of NaN at the end of a series are padding.
+        A 2-D array holds univariate series. A list holds arrays (n_timestamps,) or (n_timestamps, n_features)
+        of any lengths. Time steps of NaN at the end of a series are padding.
     Y : the same, default=None
         None takes X with itself and computes half of the symmetric matrix.
     gamma : float or array-like of shape (n_gammas,), default=1.0
@@ -261,7 +261,8 @@ def pairwise_soft_dtw(
     sigma, sakoe_chiba_radius, itakura_max_slope
         As in `soft_dtw`.
     n_jobs : int, default=None
-        Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all. Results do not depend on it.
+        Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all. Results do not depend
+        on it.
     device : {"auto", "cpu"}, default="auto"
 
     Returns
@@ -271,17 +272,17 @@ def pairwise_soft_dtw(
 
     Notes
     -----
-    The diagonal for ``Y=None`` is not 0, and values can be negative: see `soft_dtw`. Each value depends on its two
-    series only, not on the rest of the batch.
+    The diagonal for ``Y=None`` is not 0, and values can be negative: see `soft_dtw`. Each value depends on
+    its two series only, not on the rest of the batch.
 
     Examples
     --------
     >>> from sktime_sdtw import pairwise_soft_dtw
     >>> X = [[0.0, 1.0, 2.0], [0.0, 2.0], [2.0, 1.0, 0.0]]
     >>> pairwise_soft_dtw(X, gamma=0)
-    array([[0., 1., 6.],
-           [1., 0., 5.],
-           [6., 5., 0.]])
+    array([[0., 1., 8.],
+           [1., 0., 9.],
+           [8., 9., 0.]])
     """
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
@@ -358,9 +359,9 @@ def paired_soft_dtw_gradient(
     Returns
     -------
     PairedGradient
-        Named tuple ``(value, x, y, gamma)``: values (n_samples,), derivatives for x and y shaped as X and Y (one array
-        where all series have one shape, else a list; 0 at padding), derivatives for gamma (n_samples,). None for what
-        `wrt` does not name.
+        Named tuple ``(value, x, y, gamma)``: values (n_samples,), derivatives for x and y shaped as X and Y
+        (one array where all series have one shape, else a list; 0 at padding), derivatives for gamma
+        (n_samples,). None for what `wrt` does not name.
 
     Examples
     --------
@@ -373,54 +374,24 @@ def paired_soft_dtw_gradient(
     gamma = check_gamma(gamma)
     names = _check_wrt(wrt)
     pairs = read_paired(X, Y, resolved)
-    if resolved.name == "precomputed":
-        return _precomputed_gradient(pairs, gamma, names, resolved, band, n_jobs, device)
-    found = _paired_gradient(
-        pairs.x, pairs.y, gamma=gamma, cost=resolved, band=band, wrt=names, n_jobs=n_jobs, device=device
+    found = _batch.gradient(
+        pairs, gamma=gamma, cost=resolved, band=band, wrt=names, n_jobs=n_jobs, device=device
     )
+    x_offsets = pairs.x.offsets if pairs.costs is None else pairs.cost_offsets
     return PairedGradient(
         found.value,
-        None if found.x is None else shaped_like(X, found.x, pairs.x),
-        None if found.y is None else shaped_like(Y, found.y, pairs.y),
+        shaped_like(X, found.x, x_offsets),
+        shaped_like(Y, found.y, pairs.y.offsets),
         found.gamma,
     )
-
-
-def _precomputed_gradient(
-    pairs: _engine.Pairs,
-    gamma: float,
-    names: set[str],
-    cost: ResolvedCost,
-    band: Any,
-    n_jobs: int | None,
-    device: str,
-) -> PairedGradient:
-    wanted: set[Wanted] = {"value", "alignment"} if "x" in names else {"value"}
-    result = _engine.gradient(pairs, wanted, cost, band, gamma, n_jobs, device)
-    assert result.value is not None
-    slope = None
-    if "gamma" in names:
-        slope = _batch.gamma_derivative(
-            pairs, gamma=gamma, cost=cost, band=band, n_jobs=n_jobs, device=device
-        )
-        slope = slope.astype(_batch.dtype_of(pairs))
-    matrices: Array | list[Array] | None = None
-    if result.alignment is not None:
-        shapes = list(zip(pairs.x.lengths.tolist(), pairs.y.lengths.tolist(), strict=True))
-        offsets = pairs.cost_offsets
-        matrices = [
-            result.alignment[offsets[i] : offsets[i + 1]].reshape(shape) for i, shape in enumerate(shapes)
-        ]
-        matrices = np.stack(matrices) if len(set(shapes)) == 1 else matrices
-    return PairedGradient(result.value, matrices, None, slope)
 
 
 def _differentiable(cost: Any, sigma: Any) -> ResolvedCost:
     resolved = resolve_cost(cost, sigma)
     if resolved.name == "callable":
         raise ValueError(
-            "cost must be named for derivatives: that of a callable is unknown. Use soft_dtw_alignment, the derivative "
-            "with respect to the local costs, and the chain rule."
+            "cost must be named for derivatives: that of a callable is unknown. Use soft_dtw_alignment, the "
+            "derivative with respect to the local costs, and the chain rule."
         )
     return resolved
 
