@@ -1,0 +1,123 @@
+"""What the estimators compare series by: soft-DTW, its divergence or DTW, cached where there is a cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._cache import PairCache, resolve_cache
+from ._engine import Pairs, resolve_device
+from ._estimator import COMMON_CONSTRAINTS, GAMMA, StrOptions
+from ._series import Array, SeriesBatch
+from .metrics import _batch
+from .metrics._constraints import Band, resolve_band
+from .metrics._costs import ResolvedCost, resolve_cost
+
+METRICS = {"soft_dtw", "divergence", "dtw"}
+
+# The constructor parameters of estimators that compare series.
+MEASURE_CONSTRAINTS: dict[str, list[Any]] = {
+    **COMMON_CONSTRAINTS,
+    "metric": [StrOptions(METRICS)],
+    "gamma": GAMMA,
+    "cache": [StrOptions({"auto"}), PairCache, None],
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric with all its arguments.
+
+    Parameters
+    ----------
+    metric : {"soft_dtw", "divergence", "dtw"}
+    gamma : float
+        Not used by "dtw".
+    cost, band : ResolvedCost, Band
+    cache : PairCache or None
+    n_jobs : int or None
+    device : str
+    """
+
+    metric: str
+    gamma: float
+    cost: ResolvedCost
+    band: Band
+    cache: PairCache | None = None
+    n_jobs: int | None = None
+    device: str = "auto"
+
+    def matrix(self, x: SeriesBatch, y: SeriesBatch | None = None, *, self_y: Array | None = None) -> Array:
+        """All pairs, (len(x), len(y)), in the wider of the two dtypes; y=None stands for x, and is symmetric.
+
+        `self_y` are the `self_terms` of y, where they are known.
+        """
+        if y is None:
+            values = self._values(x, None)
+            if self.metric == "divergence":
+                half = np.diagonal(values) / 2
+                values = values - half[:, None] - half
+            return values
+        dtype = np.result_type(x.dtype, y.dtype)
+        if self_y is None or dtype != y.dtype:
+            # Terms of another precision would not cancel for equal series.
+            self_y = self.self_terms(y.astype(dtype))
+        x, y = x.astype(dtype), y.astype(dtype)
+        values = self._values(x, y)
+        if self.metric == "divergence":
+            values -= self.self_terms(x)[:, None] / 2
+            values -= self_y / 2
+        return values
+
+    def self_terms(self, x: SeriesBatch) -> Array:
+        """Soft-DTW of each series with itself, (len(x),), for a divergence; else an empty array."""
+        if self.metric != "divergence":
+            return np.empty(0, dtype=x.dtype)
+        if self._is_cached:
+            assert self.cache is not None
+            return self.cache.self_values(x, self._temperature, (self.cost, self.band), self._compute_self)
+        return self._compute_self(x, None, np.array([self._temperature]))[0]
+
+    @property
+    def _temperature(self) -> float:
+        return 0.0 if self.metric == "dtw" else float(self.gamma)
+
+    @property
+    def _is_cached(self) -> bool:
+        # The values of a function are not known by its name, and need not be symmetric.
+        return self.cache is not None and self.cost.name != "callable"
+
+    def _values(self, x: SeriesBatch, y: SeriesBatch | None) -> Array:
+        if self._is_cached:
+            assert self.cache is not None
+            return self.cache.values(x, y, self._temperature, (self.cost, self.band), self._compute)
+        return self._compute(x, y, np.array([self._temperature]))[0]
+
+    def _compute(self, x: SeriesBatch, y: SeriesBatch | None, gammas: NDArray[np.float64]) -> Array:
+        return _batch.pairwise(
+            x, y, gammas=gammas, cost=self.cost, band=self.band, n_jobs=self.n_jobs, device=self.device
+        )
+
+    def _compute_self(self, x: SeriesBatch, y: SeriesBatch | None, gammas: NDArray[np.float64]) -> Array:
+        return _batch.paired(
+            Pairs(x, x), gammas=gammas, cost=self.cost, band=self.band, n_jobs=self.n_jobs, device=self.device
+        )
+
+
+def measure_of(estimator: Any, **overrides: Any) -> Measure:
+    """The measure that an estimator's parameters describe; `overrides` replace some of them."""
+    params = {name: getattr(estimator, name) for name in MEASURE_CONSTRAINTS if hasattr(estimator, name)}
+    params |= overrides
+    resolve_device(params["device"])  # here, so that fit refuses a device that predict could not use
+    return Measure(
+        metric=params["metric"],
+        gamma=params["gamma"],
+        cost=resolve_cost(params["cost"], params["sigma"], precomputed=False),
+        band=resolve_band(params["sakoe_chiba_radius"], params["itakura_max_slope"]),
+        cache=resolve_cache(params["cache"]),
+        n_jobs=params["n_jobs"],
+        device=params["device"],
+    )
