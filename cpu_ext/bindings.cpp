@@ -1,6 +1,7 @@
 // Python's view of the CPU engine. Checks dtypes and layouts, releases the GIL, watches for Ctrl-C; computes nothing.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 
 #include <atomic>
 #include <chrono>

@@ -1,135 +1,242 @@
-// TEMPORARY naive engine: double log-domain, single thread. Replaced by the SIMD engine.
+// The entry points: plan the work, share it among threads, put results where the caller wants them.
 #include "engine.hpp"
-#include <algorithm>
-#include <cmath>
-#include <limits>
-#include <vector>
+
+#include <memory>
+
+#include "batch.hpp"
+#include "schedule.hpp"
+#include "wave.hpp"
+
 namespace sdtw {
-static const double inf = std::numeric_limits<double>::infinity();
-template <class T> struct Pair {
-    std::int64_t n, m; std::vector<double> D; std::vector<double> slope;
-    Pair(const Problem<T> &p, std::int64_t a, std::int64_t b, std::int64_t cost_offset) {
-        n = p.x_offsets[a + 1] - p.x_offsets[a]; m = p.y_offsets[b + 1] - p.y_offsets[b];
-        D.assign(n * m, 0.0); slope.assign(n * m, 0.0);
-        for (std::int64_t i = 0; i < n; ++i) for (std::int64_t j = 0; j < m; ++j) {
-            double v = 0, s = 0;
-            if (p.cost.kind == CostKind::precomputed) v = p.costs[cost_offset + i * m + j];
-            else {
-                const T *x = p.x + (p.x_offsets[a] + i) * p.n_features, *y = p.y + (p.y_offsets[b] + j) * p.n_features;
-                double sq = 0, l1 = 0;
-                for (std::int64_t k = 0; k < p.n_features; ++k) { double d = double(x[k]) - double(y[k]); sq += d * d; l1 += std::fabs(d); }
-                switch (p.cost.kind) {
-                    case CostKind::sqeuclidean: v = sq * p.cost.scale; s = 2 * p.cost.scale; break;
-                    case CostKind::euclidean: v = std::sqrt(sq); s = v > 0 ? 1 / v : 0; break;
-                    case CostKind::manhattan: v = l1; break;
-                    case CostKind::gak: { double u = sq * p.cost.scale, h = -std::expm1(-u); v = u + std::log1p(h); s = 2 / (1 + h) * 2 * p.cost.scale; break; }
-                    default: break;
-                }
-            }
-            D[i * m + j] = v; slope[i * m + j] = s;
+namespace {
+
+constexpr Index batch_bytes = 8 << 20;      // of one thread's packs; larger pairs go region by region
+constexpr double wave_bytes = 16 << 20;     // of the edges that a group of pairs keeps for its gradients
+constexpr Index packs_at_once = 8;          // taken by a thread: neighbours share packed series
+constexpr double few_cells = 1 << 15;       // a pair with more is cut into regions when pairs are few
+
+// Where the value of a pair goes.
+template <class T> struct Target {
+    const Problem<T> &problem;
+    T *out;
+
+    void put(PairIndex pair, Index g, double value) const {
+        const auto v = static_cast<T>(value);
+        if (problem.pairing == Pairing::paired) {
+            out[g * problem.n_x + pair.x] = v;
+            return;
         }
-        for (std::int64_t i = 0; i < n; ++i) for (std::int64_t j = 0; j < m; ++j) {
-            bool in = true;
-            if (p.band.kind == BandKind::sakoe_chiba) in = j - i >= std::min<double>(0, m - n) - p.band.parameter && j - i <= std::max<double>(0, m - n) + p.band.parameter;
-            if (p.band.kind == BandKind::itakura) {
-                double s = p.band.parameter, N = n - 1, M = m - 1, eps = 1e-9;
-                double slope_hi = N > 0 ? s * M / N : 0, slope_lo = N > 0 ? M / (s * N) : 0;
-                double lo = std::max(slope_lo * i, M - slope_hi * (N - i)), hi = std::min(slope_hi * i, M - slope_lo * (N - i));
-                if (n == 1) { lo = 0; hi = M; }
-                in = j >= std::ceil(lo - eps) && j <= std::floor(hi + eps);
-            }
-            if (!in) D[i * m + j] = inf;
-        }
+        out[(g * problem.n_x + pair.x) * problem.n_y + pair.y] = v;
+        if (problem.pairing == Pairing::upper) out[(g * problem.n_x + pair.y) * problem.n_y + pair.x] = v;
     }
 };
-static double softmin(double a, double b, double c, double g) {
-    double lo = std::min({a, b, c});
-    if (g == 0 || lo == inf) return lo;
-    return lo - g * std::log(std::exp((lo - a) / g) + std::exp((lo - b) / g) + std::exp((lo - c) / g));
-}
-static std::vector<double> table(const std::vector<double> &D, std::int64_t n, std::int64_t m, double g) {
-    std::vector<double> R((n + 1) * (m + 1), inf); R[0] = 0;
-    for (std::int64_t i = 1; i <= n; ++i) for (std::int64_t j = 1; j <= m; ++j)
-        R[i * (m + 1) + j] = D[(i - 1) * m + j - 1] + softmin(R[(i - 1) * (m + 1) + j], R[i * (m + 1) + j - 1], R[(i - 1) * (m + 1) + j - 1], g);
-    return R;
-}
-template <class T>
-void forward(const Problem<T> &p, const double *gammas, std::int64_t G, T *out, int, std::atomic<bool> &stop) {
-    if (p.pairing == Pairing::paired) {
-        std::int64_t off = 0;
-        for (std::int64_t k = 0; k < p.n_x && !stop; ++k) {
-            Pair<T> pair(p, k, k, off); off += pair.n * pair.m;
-            for (std::int64_t g = 0; g < G; ++g) out[g * p.n_x + k] = table(pair.D, pair.n, pair.m, gammas[g]).back();
+
+// One thread's part of a forward call over packs of pairs, in the arithmetic that each pair and gamma needs.
+template <class T> class PackWorker {
+  public:
+    PackWorker(const Problem<T> &problem, const CostBounds<T> &bounds, const Target<T> &target, const double *gammas,
+               int n_gammas)
+        : problem_(problem), bounds_(bounds), target_(target), gammas_(gammas), n_gammas_(n_gammas), own_(problem),
+          wide_(problem) {}
+
+    void run(const PairIndex *pairs, int count) {
+        constexpr int most = 64;
+        bool wide[most][max_gammas] = {};
+        bool any_own[max_gammas] = {}, any_wide[max_gammas] = {};
+        PairIndex wide_pairs[most];
+        int wide_lane[most], n_wide = 0;
+        for (int k = 0; k < count; ++k) {
+            const Index n = x_length(problem_, pairs[k].x), m = y_length(problem_, pairs[k].y);
+            const double bound = bounds_.bound(pairs[k]);
+            bool some = false;
+            for (int g = 0; g < n_gammas_; ++g) {
+                require_range(bound, gammas_[g], n, m);
+                wide[k][g] = sizeof(T) == 4 && needs_double(bound, gammas_[g], n, m);
+                (wide[k][g] ? any_wide : any_own)[g] = true;
+                some |= wide[k][g];
+            }
+            if (some) wide_pairs[n_wide] = pairs[k], wide_lane[n_wide++] = k;
         }
+        auto subset = [&](const bool *wanted, double *values, int *index) {
+            int n = 0;
+            for (int g = 0; g < n_gammas_; ++g)
+                if (wanted[g]) values[n] = gammas_[g], index[n++] = g;
+            return n;
+        };
+        double values[max_gammas];
+        int index[max_gammas];
+        if (int n = subset(any_own, values, index))
+            own_.run(pairs, count, values, n, [&](int k, int g, double value) {
+                if (!wide[k][index[g]]) target_.put(pairs[k], index[g], value);
+            });
+        if (int n = subset(any_wide, values, index))
+            for (int first = 0; first < n_wide; first += wide_.lanes())
+                wide_.run(wide_pairs + first, std::min(wide_.lanes(), n_wide - first), values, n,
+                          [&](int k, int g, double value) {
+                              if (wide[wide_lane[first + k]][index[g]]) target_.put(wide_pairs[first + k], index[g], value);
+                          });
+    }
+
+  private:
+    const Problem<T> &problem_;
+    const CostBounds<T> &bounds_;
+    const Target<T> target_;
+    const double *gammas_;
+    const int n_gammas_;
+    Batch<T, T> own_;
+    Batch<T, double> wide_;
+};
+
+// Pairs of one wave group share the arithmetic and the region's edge.
+struct GroupKey {
+    bool wide;
+    Index edge;
+    bool operator==(const GroupKey &) const = default;
+};
+
+// Calls work(key, group) for groups of pairs with equal keys, each of a bounded size; the groups run side by side when
+// there are enough of them, otherwise one after the other, each with all threads.
+template <class Key, class Size, class Work>
+void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atomic<bool> &stop, Key &&key, Size &&size,
+               Work &&work) {
+    std::stable_sort(pairs.begin(), pairs.end(), [&](PairIndex a, PairIndex b) {
+        const GroupKey ka = key(a), kb = key(b);
+        return std::pair(ka.wide, ka.edge) < std::pair(kb.wide, kb.edge);
+    });
+    struct Group {
+        GroupKey key;
+        std::vector<PairIndex> pairs;
+    };
+    std::vector<Group> groups;
+    const auto share = static_cast<Index>(pairs.size()) / std::max(n_threads, 1);
+    const Index most = std::clamp<Index>(share, 1, 2 * lanes);
+    double bytes = 0;
+    for (const PairIndex &pair : pairs) {
+        const GroupKey k = key(pair);
+        bytes += size(pair, k);
+        if (groups.empty() || !(groups.back().key == k) || bytes > wave_bytes ||
+            (share >= lanes && static_cast<Index>(groups.back().pairs.size()) >= most)) {
+            groups.push_back({k, {}});
+            bytes = size(pair, k);
+        }
+        groups.back().pairs.push_back(pair);
+    }
+    if (static_cast<int>(groups.size()) < n_threads) {
+        for (const Group &group : groups)
+            if (!stop) work(group.key, group.pairs, n_threads);
         return;
     }
-    for (std::int64_t a = 0; a < p.n_x; ++a) for (std::int64_t b = p.pairing == Pairing::upper ? a : 0; b < p.n_y && !stop; ++b) {
-        Pair<T> pair(p, a, b, 0);
-        for (std::int64_t g = 0; g < G; ++g) {
-            double v = table(pair.D, pair.n, pair.m, gammas[g]).back();
-            out[(g * p.n_x + a) * p.n_y + b] = v;
-            if (p.pairing == Pairing::upper) out[(g * p.n_x + b) * p.n_y + a] = v;
-        }
+    std::atomic<std::size_t> next{0};
+    run_team(n_threads, stop, [&](int) {
+        for (std::size_t i; !stop && (i = next++) < groups.size();) work(groups[i].key, groups[i].pairs, 1);
+    });
+}
+
+template <class T>
+void forward_waves(const Problem<T> &problem, const CostBounds<T> &bounds, const Target<T> &target,
+                   const std::vector<PairIndex> &pairs, const double *gammas, int n_gammas, int n_threads,
+                   std::atomic<bool> &stop) {
+    // Each gamma by itself: a group must share its arithmetic.
+    for (int g = 0; g < n_gammas; ++g) {
+        auto key = [&](PairIndex pair) {
+            const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
+            const double bound = bounds.bound(pair);
+            require_range(bound, gammas[g], n, m);
+            return GroupKey{sizeof(T) == 4 && needs_double(bound, gammas[g], n, m), value_edge(n, m)};
+        };
+        auto size = [&](PairIndex pair, GroupKey) {
+            return 32.0 * static_cast<double>(x_length(problem, pair.x) + y_length(problem, pair.y));
+        };
+        auto work = [&](GroupKey k, const std::vector<PairIndex> &group, int threads) {
+            auto run = [&]<class C>(C) {
+                Wave<T, C> wave(problem, bounds, group, k.edge, gammas + g, 1, false, threads);
+                wave.forward(stop);
+                for (std::size_t i = 0; i < group.size() && !stop; ++i) target.put(group[i], g, wave.value(i, 0));
+            };
+            k.wide ? run(double{}) : run(T{});
+        };
+        in_groups(pairs, kernels<T>().lanes, n_threads, stop, key, size, work);
     }
 }
+
+}  // namespace
+
 template <class T>
-void gradient(const Problem<T> &p, double gamma, const Gradients<T> &out, int, std::atomic<bool> &stop) {
-    std::int64_t off = 0;
-    std::int64_t d = p.n_features;
-    for (std::int64_t k = 0; k < p.n_x && !stop; ++k) {
-        Pair<T> pair(p, k, k, off); std::int64_t n = pair.n, m = pair.m;
-        std::vector<double> Q = pair.D; double g = gamma;
-        if (std::isinf(gamma)) { for (auto &v : Q) v = std::isinf(v) ? inf : 0; g = 1; }
-        auto R = table(Q, n, m, g);
-        std::vector<double> E((n + 1) * (m + 1), 0.0);
-        E[n * (m + 1) + m] = 1;
-        auto r = [&](std::int64_t i, std::int64_t j) { return R[i * (m + 1) + j]; };
-        for (std::int64_t i = n; i >= 1; --i) for (std::int64_t j = m; j >= 1; --j) {
-            double e = E[i * (m + 1) + j]; if (e == 0) continue;
-            double U = r(i - 1, j), L = r(i, j - 1), G = r(i - 1, j - 1), wU, wL, wG;
-            if (g == 0) { wG = G <= U && G <= L; wU = !wG && U <= L; wL = !wG && !wU; }
-            else { double s = softmin(U, L, G, g); if (i == 1 && j == 1) continue; wU = std::exp((s - U) / g); wL = std::exp((s - L) / g); wG = std::exp((s - G) / g); }
-            if (i > 1) E[(i - 1) * (m + 1) + j] += e * wU;
-            if (j > 1) E[i * (m + 1) + j - 1] += e * wL;
-            if (i > 1 && j > 1) E[(i - 1) * (m + 1) + j - 1] += e * wG;
-        }
-        double ec = 0;
-        for (std::int64_t i = 0; i < n; ++i) for (std::int64_t j = 0; j < m; ++j) {
-            double e = E[(i + 1) * (m + 1) + j + 1];
-            if (out.alignment) out.alignment[off + i * m + j] = e;
-            if (e == 0) continue;
-            ec += e * pair.D[i * m + j];
-            for (std::int64_t c = 0; c < d && p.cost.kind != CostKind::precomputed; ++c) {
-                std::int64_t xi = (p.x_offsets[k] + i) * d + c, yj = (p.y_offsets[k] + j) * d + c;
-                double diff = double(p.x[xi]) - double(p.y[yj]);
-                double v = p.cost.kind == CostKind::manhattan ? (diff > 0) - (diff < 0) : diff * pair.slope[i * m + j];
-                if (out.x) out.x[xi] += e * v;
-                if (out.y) out.y[yj] -= e * v;
+void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gammas, T *out, int n_threads,
+             std::atomic<bool> &stop) {
+    const CostBounds<T> bounds(problem);
+    const Schedule<T> schedule(problem, kernels<T>().lanes);
+    const bool few = schedule.size() == 1;
+    for (Index first = 0; first < n_gammas && !stop; first += max_gammas) {
+        const int count = static_cast<int>(std::min<Index>(max_gammas, n_gammas - first));
+        const double *some = gammas + first;
+        const Target<T> target{problem, out + first * (problem.pairing == Pairing::paired ? problem.n_x : problem.n_x * problem.n_y)};
+        std::atomic<Index> next{0};
+        std::mutex mutex;
+        std::vector<PairIndex> waves;
+        const Index grain = std::clamp<Index>(schedule.size() / (4 * n_threads), 1, packs_at_once);
+        const int useful = static_cast<int>(std::min<Index>(n_threads, schedule.size()));
+        run_team(useful, stop, [&](int) {
+            PackWorker<T> worker(problem, bounds, target, some, count);
+            PairIndex pairs[64];
+            for (Index at; !stop && (at = next.fetch_add(grain)) < schedule.size();)
+                for (Index pack = at; pack < std::min(at + grain, schedule.size()) && !stop; ++pack) {
+                    const int size = schedule.pairs(pack, pairs);
+                    Index n = 0, m = 0;
+                    for (int k = 0; k < size; ++k) {
+                        n = std::max(n, x_length(problem, pairs[k].x));
+                        m = std::max(m, y_length(problem, pairs[k].y));
+                    }
+                    const bool sparse = few && size <= kernels<T>().lanes / 2 &&
+                                        static_cast<double>(n) * static_cast<double>(m) > few_cells;
+                    if (problem.cost.kind == CostKind::precomputed || sparse ||
+                        Batch<T, double>::bytes(problem, n, m, count) > batch_bytes) {
+                        std::lock_guard<std::mutex> lock(mutex);
+                        waves.insert(waves.end(), pairs, pairs + size);
+                    } else {
+                        worker.run(pairs, size);
+                    }
+                }
+        });
+        if (!waves.empty() && !stop) forward_waves(problem, bounds, target, waves, some, count, n_threads, stop);
+    }
+}
+
+template <class T>
+void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, int n_threads,
+              std::atomic<bool> &stop) {
+    const CostBounds<T> bounds(problem);
+    std::vector<PairIndex> pairs;
+    for (Index k = 0; k < problem.n_x; ++k) pairs.push_back({k, k});
+    auto key = [&](PairIndex pair) {
+        const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
+        const double bound = bounds.bound(pair);
+        require_range(bound, gamma, n, m);
+        return GroupKey{sizeof(T) == 4 && needs_double(bound, gamma, n, m), gradient_edge(n, m)};
+    };
+    auto size = [&](PairIndex pair, GroupKey k) {
+        const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
+        return k.wide ? Wave<T, double>::gradient_bytes(n, m, k.edge) : Wave<T, T>::gradient_bytes(n, m, k.edge);
+    };
+    auto work = [&](GroupKey k, const std::vector<PairIndex> &group, int threads) {
+        auto run = [&]<class C>(C) {
+            Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, true, threads);
+            wave.forward(stop);
+            if (!stop) wave.backward(out, stop);
+            for (std::size_t i = 0; i < group.size() && !stop; ++i) {
+                if (out.value) out.value[group[i].x] = static_cast<T>(wave.value(i, 0));
+                if (out.expected_cost) out.expected_cost[group[i].x] = static_cast<T>(wave.expected_cost(i));
             }
-        }
-        if (out.value) out.value[k] = R.back();
-        if (out.expected_cost) out.expected_cost[k] = ec;
-        off += n * m;
-    }
+        };
+        k.wide ? run(double{}) : run(T{});
+    };
+    in_groups(pairs, kernels<T>().lanes, n_threads, stop, key, size, work);
 }
-template <class T>
-std::int64_t optimal_path(const Problem<T> &p, std::int64_t *path, double *value, std::atomic<bool> &) {
-    Pair<T> pair(p, 0, 0, 0); auto R = table(pair.D, pair.n, pair.m, 0); *value = R.back();
-    std::int64_t i = pair.n, j = pair.m, len = 0, w = pair.m + 1;
-    while (true) {
-        path[2 * len] = i - 1; path[2 * len + 1] = j - 1; ++len;
-        if (i == 1 && j == 1) break;
-        double U = R[(i - 1) * w + j], L = R[i * w + j - 1], G = R[(i - 1) * w + j - 1];
-        if (G <= U && G <= L) { --i; --j; } else if (U <= L) --i; else --j;
-    }
-    for (std::int64_t a = 0; a < len / 2; ++a) for (int c = 0; c < 2; ++c) std::swap(path[2 * a + c], path[2 * (len - 1 - a) + c]);
-    return len;
-}
-const char *instruction_set() { return "naive"; }
-#define INST(T) \
-    template void forward<T>(const Problem<T> &, const double *, std::int64_t, T *, int, std::atomic<bool> &); \
-    template void gradient<T>(const Problem<T> &, double, const Gradients<T> &, int, std::atomic<bool> &); \
-    template std::int64_t optimal_path<T>(const Problem<T> &, std::int64_t *, double *, std::atomic<bool> &);
-INST(float)
-INST(double)
-}
+
+#define SDTW_INSTANTIATE(T)                                                                                      \
+    template void forward<T>(const Problem<T> &, const double *, std::int64_t, T *, int, std::atomic<bool> &);    \
+    template void gradient<T>(const Problem<T> &, double, const Gradients<T> &, int, std::atomic<bool> &);
+SDTW_INSTANTIATE(float)
+SDTW_INSTANTIATE(double)
+
+}  // namespace sdtw

@@ -1,0 +1,71 @@
+// Moving data between the callers' layout and the lanes of a vector: element i of lane l stands at [i * lanes + l].
+#pragma once
+
+#include <vector>
+
+#include "pairs.hpp"
+
+namespace sdtw {
+
+// Memory for vectors: aligned to a cache line, never shrunk, contents unspecified after a request for more.
+template <class T> class Buffer {
+  public:
+    T *get(Index count) {
+        const auto needed = static_cast<std::size_t>(count) + 64 / sizeof(T);
+        if (storage_.size() < needed) storage_ = std::vector<T>(needed);
+        const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
+        return storage_.data() + ((64 - address % 64) % 64) / sizeof(T);
+    }
+
+  private:
+    std::vector<T> storage_;
+};
+
+// Writes `count` values to one lane, then `fill` up to `length`.
+template <class C, class S>
+void to_lane(C *packed, int lanes, int lane, const S *source, Index count, Index length, C fill) {
+    C *out = packed + lane;
+    for (Index i = 0; i < count; ++i) out[i * lanes] = static_cast<C>(source[i]);
+    for (Index i = count; i < length; ++i) out[i * lanes] = fill;
+}
+
+template <class C, class S> void from_lane(const C *packed, int lanes, int lane, S *target, Index count) {
+    const C *in = packed + lane;
+    for (Index i = 0; i < count; ++i) target[i] = static_cast<S>(in[i * lanes]);
+}
+
+// The same values in every lane.
+template <class C, class S>
+void to_all_lanes(C *packed, int lanes, const S *source, Index count, Index length) {
+    for (Index i = 0; i < length; ++i) {
+        const C value = i < count ? static_cast<C>(source[i]) : C(0);
+        for (int l = 0; l < lanes; ++l) packed[i * lanes + l] = value;
+    }
+}
+
+// All lanes at once: every cache line of `packed` is written once.
+template <class C, class S>
+void to_lanes(C *packed, int lanes, const S *const *sources, const Index *counts, Index length) {
+    Index shortest = length;
+    for (int l = 0; l < lanes; ++l) shortest = std::min(shortest, counts[l]);
+    for (Index i = 0; i < shortest; ++i)
+        for (int l = 0; l < lanes; ++l) packed[i * lanes + l] = static_cast<C>(sources[l][i]);
+    for (Index i = shortest; i < length; ++i)
+        for (int l = 0; l < lanes; ++l) packed[i * lanes + l] = i < counts[l] ? static_cast<C>(sources[l][i]) : C(0);
+}
+
+// The band's rows of one lane, for a rectangle whose first cell is (i0, j0).
+template <class C>
+void band_to_lane(C *low, C *high, int lanes, int lane, const Band &band, Index n, Index m, Index i0, Index rows,
+                  Index j0, Index cols) {
+    for (Index i = 0; i < rows; ++i) {
+        BandRow row = i0 + i < n ? band_row(band, i0 + i, n, m) : BandRow{0, 0};
+        row.begin = std::max<Index>(row.begin - j0, 0);
+        row.end = std::min<Index>(row.end - j0, cols);
+        if (row.begin >= row.end) row = {0, 0};
+        low[i * lanes + lane] = static_cast<C>(row.begin);
+        high[i * lanes + lane] = static_cast<C>(row.end);
+    }
+}
+
+}  // namespace sdtw

@@ -1,0 +1,139 @@
+// Pairs of series: their lengths, the band's rows, and which arithmetic a pair needs.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "region.hpp"
+
+namespace sdtw {
+
+using Index = std::int64_t;
+
+struct PairIndex {
+    Index x, y;
+};
+
+template <class T> Index x_length(const Problem<T> &p, Index i) { return p.x_offsets[i + 1] - p.x_offsets[i]; }
+template <class T> Index y_length(const Problem<T> &p, Index j) { return p.y_offsets[j + 1] - p.y_offsets[j]; }
+
+// Columns begin <= j < end of row i that the band admits, for a table of n x m cells.
+struct BandRow {
+    Index begin, end;
+};
+inline BandRow band_row(const Band &band, Index i, Index n, Index m) {
+    if (band.kind == BandKind::none) return {0, m};
+    if (band.kind == BandKind::sakoe_chiba) {
+        const Index radius = static_cast<Index>(std::min(band.parameter, 1e15));
+        return {std::max<Index>(0, i + std::min<Index>(0, m - n) - radius),
+                std::min<Index>(m, i + std::max<Index>(0, m - n) + radius + 1)};
+    }
+    if (n == 1) return {0, m};
+    // Itakura: between lines of slope s and 1/s (of the table's diagonal) through both corners. The small shift keeps
+    // cells that lie on a line inside, whatever the rounding.
+    const double last_i = static_cast<double>(n - 1), last_j = static_cast<double>(m - 1), row = static_cast<double>(i);
+    const double steep = band.parameter * last_j / last_i, flat = last_j / (band.parameter * last_i), shift = 1e-9;
+    const double low = std::max(flat * row, last_j - steep * (last_i - row));
+    const double high = std::min(steep * row, last_j - flat * (last_i - row));
+    return {std::max<Index>(0, static_cast<Index>(std::ceil(low - shift))),
+            std::min<Index>(m, static_cast<Index>(std::floor(high + shift)) + 1)};
+}
+
+// The range of every feature of every series, to bound the costs of a pair without looking at its cells.
+template <class T> class CostBounds {
+  public:
+    explicit CostBounds(const Problem<T> &problem) : problem_(problem) {
+        if (problem.pairing == Pairing::paired) {
+            cell_offsets_.push_back(0);
+            for (Index k = 0; k < problem.n_x; ++k)
+                cell_offsets_.push_back(cell_offsets_.back() + x_length(problem, k) * y_length(problem, k));
+        }
+        if (problem.cost.kind == CostKind::precomputed) return;
+        ranges(problem.x, problem.x_offsets, problem.n_x, x_low_, x_high_);
+        ranges(problem.y, problem.y_offsets, problem.n_y, y_low_, y_high_);
+    }
+
+    // Where pair k's cells begin in Problem::costs and Gradients::alignment; paired problems only.
+    Index cell_offset(Index k) const { return cell_offsets_[static_cast<std::size_t>(k)]; }
+
+    // No cell of the pair costs more, in absolute value.
+    double bound(PairIndex pair) const {
+        if (problem_.cost.kind == CostKind::precomputed) {
+            double largest = 0;
+            for (Index i = cell_offset(pair.x); i < cell_offset(pair.x + 1); ++i)
+                largest = std::max(largest, std::fabs(static_cast<double>(problem_.costs[i])));
+            return largest;
+        }
+        const Index d = problem_.n_features;
+        double squares = 0, sum = 0;
+        for (Index k = 0; k < d; ++k) {
+            const Index a = pair.x * d + k, b = pair.y * d + k;
+            const double reach = std::max(at(x_high_, a) - at(y_low_, b), at(y_high_, b) - at(x_low_, a));
+            squares += reach * reach;
+            sum += reach;
+        }
+        switch (problem_.cost.kind) {
+            case CostKind::euclidean: return std::sqrt(squares);
+            case CostKind::manhattan: return sum;
+            case CostKind::gak: return squares * problem_.cost.scale + 0.6931471805599453;
+            default: return squares * problem_.cost.scale;
+        }
+    }
+
+  private:
+    static double at(const std::vector<T> &v, Index i) { return static_cast<double>(v[static_cast<std::size_t>(i)]); }
+
+    void ranges(const T *values, const std::int64_t *offsets, Index n, std::vector<T> &low, std::vector<T> &high) {
+        const Index d = problem_.n_features;
+        low.reserve(static_cast<std::size_t>(n * d));
+        high.reserve(static_cast<std::size_t>(n * d));
+        for (Index i = 0; i < n; ++i)
+            for (Index k = 0; k < d; ++k) {
+                T lowest = values[offsets[i] * d + k], highest = lowest;
+                for (Index t = offsets[i]; t < offsets[i + 1]; ++t) {
+                    lowest = std::min(lowest, values[t * d + k]);
+                    highest = std::max(highest, values[t * d + k]);
+                }
+                low.push_back(lowest);
+                high.push_back(highest);
+            }
+    }
+
+    const Problem<T> &problem_;
+    std::vector<T> x_low_, x_high_, y_low_, y_high_;
+    std::vector<Index> cell_offsets_;
+};
+
+// float is exact enough while a cell's exponent carries few bits before the point and the sum along a path stays an
+// integer that float holds; otherwise the pair is computed in double and rounded at the end. What a pair needs depends
+// on the pair and gamma alone, so results do not depend on the rest of the batch.
+inline bool needs_double(double cost_bound, double gamma, Index n, Index m) {
+    const double path = static_cast<double>(n + m);
+    if (gamma == 0) return n + m > 4096 || cost_bound * path > 1e37 || cost_bound < 1e-30;
+    const double bits = std::isinf(gamma) ? 0 : cost_bound / gamma * 1.4426950408889634;
+    return bits > 8192 || bits * path > 0x1p23 || cost_bound > 1e30 || cost_bound < 1e-30;
+}
+
+inline void require_range(double cost_bound, double gamma, Index n, Index m) {
+    const double path = static_cast<double>(n + m);
+    const bool overflows = !(cost_bound * path < 1e300);
+    if (overflows || (gamma > 0 && cost_bound / gamma * path > 1e28))
+        throw std::invalid_argument(
+            overflows ? "the series are too large: the sum of costs along a path overflows; rescale them."
+                      : "gamma is too small for the scale of the costs (a path costs up to 1e28 gamma); use gamma=0, "
+                        "which is exact dynamic time warping, or a larger gamma.");
+}
+
+constexpr double ln2 = 0.69314718055994530942;
+
+// The value of a soft or hard table's cell.
+template <class T> double cell_value(T m, T e, double gamma) {
+    if (gamma == 0) return static_cast<double>(m);
+    if (e < no_path<T> / 10) return HUGE_VAL;
+    return -gamma * ln2 * (static_cast<double>(e) + std::log2(static_cast<double>(m)));
+}
+
+}  // namespace sdtw
