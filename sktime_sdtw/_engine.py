@@ -198,12 +198,13 @@ def gradient(
     Returns
     -------
     dict of ndarray
-        By the names in `wanted`, and always "value". Value and expected_cost are (n,), x and y laid out as
-        the values of the batches, the alignment flat as the costs.
+        By the names in `wanted`: value and expected_cost (n,), x and y laid out as the values of the batches,
+        alignment flat as the costs.
     """
     resolve_device(device)
     n_threads = resolve_n_threads(n_jobs)
-    wanted = wanted | {"value"}  # always: it tells of an overflow that the gradients would hide
+    # Checked whatever was asked for: an overflow, which gradients would hide. No value exists at gamma = inf.
+    wanted = wanted | ({"expected_cost"} if np.isinf(gamma) else {"value"})
     if band.kind == "itakura":
         _check_itakura(pairs, band)
     blocks = list(_blocks(pairs.x.lengths, pairs.y.lengths, "paired", band))
@@ -281,7 +282,7 @@ def _gradient(
         result.get("alignment"),
         n_threads,
     )
-    _check_values(result["value"], band)
+    _check_values(result["expected_cost" if np.isinf(gamma) else "value"], band)
     return result
 
 

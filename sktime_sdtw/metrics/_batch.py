@@ -166,8 +166,9 @@ def gamma_derivative(
         None if pairs.costs is None else pairs.costs.astype(np.float64),
     )
     result = _engine.gradient(wide, {"value", "expected_cost"}, cost, band, gamma, n_jobs, device)
-    # Minus the entropy of the distribution over paths: never above 0.
-    return np.minimum((result["value"] - result["expected_cost"]) / gamma, 0.0)
+    # Minus the entropy of the distribution over paths: at most the logarithm of their number.
+    largest = (pairs.x.lengths + pairs.y.lengths - 2) * np.log(1 + np.sqrt(2))
+    return np.clip((result["value"] - result["expected_cost"]) / gamma, -largest, 0.0)
 
 
 def dtype_of(pairs: Pairs) -> np.dtype[Any]:
