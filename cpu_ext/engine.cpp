@@ -1,7 +1,7 @@
 // The entry points: plan the work, share it among threads, put results where the caller wants them.
 #include "engine.hpp"
 
-#include <memory>
+#include <compare>
 
 #include "batch.hpp"
 #include "schedule.hpp"
@@ -13,6 +13,7 @@ namespace {
 constexpr Index batch_bytes = 8 << 20;      // of one thread's packs; larger pairs go region by region
 constexpr double wave_bytes = 16 << 20;     // of the edges that a group of pairs keeps for its gradients
 constexpr Index packs_at_once = 8;          // taken by a thread: neighbours share packed series
+constexpr int most_lanes = 64;
 constexpr double few_cells = 1 << 15;       // a pair with more is cut into regions when pairs are few
 
 // Where the value of a pair goes.
@@ -40,41 +41,35 @@ template <class T> class PackWorker {
           wide_(problem) {}
 
     void run(const PairIndex *pairs, int count) {
-        constexpr int most = 64;
-        bool wide[most][max_gammas] = {};
-        bool any_own[max_gammas] = {}, any_wide[max_gammas] = {};
-        PairIndex wide_pairs[most];
-        int wide_lane[most], n_wide = 0;
+        Arithmetic kind[most_lanes][max_gammas];
         for (int k = 0; k < count; ++k) {
-            const Index n = x_length(problem_, pairs[k].x), m = y_length(problem_, pairs[k].y);
             const double bound = bounds_.bound(pairs[k]);
-            bool some = false;
-            for (int g = 0; g < n_gammas_; ++g) {
-                require_range(bound, gammas_[g], n, m);
-                wide[k][g] = sizeof(T) == 4 && needs_double(bound, gammas_[g], n, m);
-                (wide[k][g] ? any_wide : any_own)[g] = true;
-                some |= wide[k][g];
-            }
-            if (some) wide_pairs[n_wide] = pairs[k], wide_lane[n_wide++] = k;
+            const Index n = x_length(problem_, pairs[k].x), m = y_length(problem_, pairs[k].y);
+            for (int g = 0; g < n_gammas_; ++g) kind[k][g] = arithmetic<T>(bound, gammas_[g], n, m, problem_.band);
         }
-        auto subset = [&](const bool *wanted, double *values, int *index) {
-            int n = 0;
-            for (int g = 0; g < n_gammas_; ++g)
-                if (wanted[g]) values[n] = gammas_[g], index[n++] = g;
-            return n;
-        };
-        double values[max_gammas];
-        int index[max_gammas];
-        if (int n = subset(any_own, values, index))
-            own_.run(pairs, count, values, n, [&](int k, int g, double value) {
-                if (!wide[k][index[g]]) target_.put(pairs[k], index[g], value);
-            });
-        if (int n = subset(any_wide, values, index))
-            for (int first = 0; first < n_wide; first += wide_.lanes())
-                wide_.run(wide_pairs + first, std::min(wide_.lanes(), n_wide - first), values, n,
-                          [&](int k, int g, double value) {
-                              if (wide[wide_lane[first + k]][index[g]]) target_.put(wide_pairs[first + k], index[g], value);
-                          });
+        // The usual case, all pairs and gammas alike, is one run; a mixed pack computes some lanes in vain.
+        for (Arithmetic wanted : {Arithmetic::own, Arithmetic::wide, Arithmetic::hard}) {
+            PairIndex some[most_lanes];
+            int lane[most_lanes], index[max_gammas], n_pairs = 0, n_gammas = 0;
+            double values[max_gammas];
+            for (int k = 0; k < count; ++k)
+                if (std::find(kind[k], kind[k] + n_gammas_, wanted) != kind[k] + n_gammas_)
+                    some[n_pairs] = pairs[k], lane[n_pairs++] = k;
+            for (int g = 0; g < n_gammas_; ++g) {
+                bool any = false;
+                for (int k = 0; k < count; ++k) any |= kind[k][g] == wanted;
+                if (any) values[n_gammas] = wanted == Arithmetic::hard ? 0.0 : gammas_[g], index[n_gammas++] = g;
+            }
+            auto compute = [&](auto &batch) {
+                for (int first = 0; first < n_pairs && n_gammas > 0; first += batch.lanes())
+                    batch.run(some + first, std::min(batch.lanes(), n_pairs - first), values, n_gammas,
+                              [&](int k, int g, double value) {
+                                  if (kind[lane[first + k]][index[g]] == wanted)
+                                      target_.put(some[first + k], index[g], value);
+                              });
+            };
+            wanted == Arithmetic::own ? compute(own_) : compute(wide_);
+        }
     }
 
   private:
@@ -89,9 +84,9 @@ template <class T> class PackWorker {
 
 // Pairs of one wave group share the arithmetic and the region's edge.
 struct GroupKey {
-    bool wide;
+    Arithmetic arithmetic;
     Index edge;
-    bool operator==(const GroupKey &) const = default;
+    auto operator<=>(const GroupKey &) const = default;
 };
 
 // Calls work(key, group) for groups of pairs with equal keys, each of a bounded size; the groups run side by side when
@@ -99,10 +94,7 @@ struct GroupKey {
 template <class Key, class Size, class Work>
 void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atomic<bool> &stop, Key &&key, Size &&size,
                Work &&work) {
-    std::stable_sort(pairs.begin(), pairs.end(), [&](PairIndex a, PairIndex b) {
-        const GroupKey ka = key(a), kb = key(b);
-        return std::pair(ka.wide, ka.edge) < std::pair(kb.wide, kb.edge);
-    });
+    std::stable_sort(pairs.begin(), pairs.end(), [&](PairIndex a, PairIndex b) { return key(a) < key(b); });
     struct Group {
         GroupKey key;
         std::vector<PairIndex> pairs;
@@ -140,20 +132,19 @@ void forward_waves(const Problem<T> &problem, const CostBounds<T> &bounds, const
     for (int g = 0; g < n_gammas; ++g) {
         auto key = [&](PairIndex pair) {
             const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
-            const double bound = bounds.bound(pair);
-            require_range(bound, gammas[g], n, m);
-            return GroupKey{sizeof(T) == 4 && needs_double(bound, gammas[g], n, m), value_edge(n, m)};
+            return GroupKey{arithmetic<T>(bounds.bound(pair), gammas[g], n, m, problem.band), value_edge(n, m)};
         };
         auto size = [&](PairIndex pair, GroupKey) {
             return 32.0 * static_cast<double>(x_length(problem, pair.x) + y_length(problem, pair.y));
         };
         auto work = [&](GroupKey k, const std::vector<PairIndex> &group, int threads) {
             auto run = [&]<class C>(C) {
-                Wave<T, C> wave(problem, bounds, group, k.edge, gammas + g, 1, false, threads);
+                const double gamma = k.arithmetic == Arithmetic::hard ? 0.0 : gammas[g];
+                Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, false, threads);
                 wave.forward(stop);
                 for (std::size_t i = 0; i < group.size() && !stop; ++i) target.put(group[i], g, wave.value(i, 0));
             };
-            k.wide ? run(double{}) : run(T{});
+            k.arithmetic == Arithmetic::own ? run(T{}) : run(double{});
         };
         in_groups(pairs, kernels<T>().lanes, n_threads, stop, key, size, work);
     }
@@ -210,17 +201,17 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
     for (Index k = 0; k < problem.n_x; ++k) pairs.push_back({k, k});
     auto key = [&](PairIndex pair) {
         const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
-        const double bound = bounds.bound(pair);
-        require_range(bound, gamma, n, m);
-        return GroupKey{sizeof(T) == 4 && needs_double(bound, gamma, n, m), gradient_edge(n, m)};
+        return GroupKey{arithmetic<T>(bounds.bound(pair), gamma, n, m, problem.band), gradient_edge(n, m)};
     };
     auto size = [&](PairIndex pair, GroupKey k) {
         const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
-        return k.wide ? Wave<T, double>::gradient_bytes(n, m, k.edge) : Wave<T, T>::gradient_bytes(n, m, k.edge);
+        return k.arithmetic == Arithmetic::own ? Wave<T, T>::gradient_bytes(n, m, k.edge)
+                                               : Wave<T, double>::gradient_bytes(n, m, k.edge);
     };
     auto work = [&](GroupKey k, const std::vector<PairIndex> &group, int threads) {
         auto run = [&]<class C>(C) {
-            Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, true, threads);
+            const double used = k.arithmetic == Arithmetic::hard ? 0.0 : gamma;
+            Wave<T, C> wave(problem, bounds, group, k.edge, &used, 1, true, threads);
             wave.forward(stop);
             if (!stop) wave.backward(out, stop);
             for (std::size_t i = 0; i < group.size() && !stop; ++i) {
@@ -228,7 +219,7 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
                 if (out.expected_cost) out.expected_cost[group[i].x] = static_cast<T>(wave.expected_cost(i));
             }
         };
-        k.wide ? run(double{}) : run(T{});
+        k.arithmetic == Arithmetic::own ? run(T{}) : run(double{});
     };
     in_groups(pairs, kernels<T>().lanes, n_threads, stop, key, size, work);
 }

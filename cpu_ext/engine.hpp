@@ -41,7 +41,7 @@ template <class T>
 void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gammas, T *out, int n_threads,
              std::atomic<bool> &stop);
 
-// One gamma, paired. gamma = 0: the optimal path; gamma = inf: the mean over all paths.
+// One gamma, paired. gamma = 0: the optimal path; gamma = inf: the mean over all paths (value is 0 then).
 template <class T>
 void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, int n_threads,
               std::atomic<bool> &stop);

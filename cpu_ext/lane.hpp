@@ -132,7 +132,7 @@ template <class T> SDTW_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 template <class T> SDTW_INLINE Vec<T> absolute(Vec<T> a) {
-    return from_bits<T>(bits<T>(a) & ~bits<T>(splat<T>(T(-0.0))));
+    return from_bits<T>(bits<T>(a) & ~bits<T>(-Vec<T>{}));
 }
 
 // The nearest integer, for |a| < 2^22 (float) or 2^51 (double); beyond, a nearby integer.

@@ -107,24 +107,28 @@ template <class T> class CostBounds {
     std::vector<Index> cell_offsets_;
 };
 
-// float is exact enough while a cell's exponent carries few bits before the point and the sum along a path stays an
-// integer that float holds; otherwise the pair is computed in double and rounded at the end. What a pair needs depends
-// on the pair and gamma alone, so results do not depend on the rest of the batch.
-inline bool needs_double(double cost_bound, double gamma, Index n, Index m) {
-    const double path = static_cast<double>(n + m);
-    if (gamma == 0) return n + m > 4096 || cost_bound * path > 1e37 || cost_bound < 1e-30;
-    const double bits = std::isinf(gamma) ? 0 : cost_bound / gamma * 1.4426950408889634;
-    return bits > 8192 || bits * path > 0x1p23 || cost_bound > 1e30 || cost_bound < 1e-30;
-}
+// How a pair is computed. It depends on the pair and gamma alone, so results do not depend on the rest of the batch.
+enum class Arithmetic : int {
+    own,   // in the type of the input
+    wide,  // in double, rounded at the end
+    hard,  // in double, and as hard DTW: gamma lies below the rounding of the costs, or there is one path only
+};
 
-inline void require_range(double cost_bound, double gamma, Index n, Index m) {
+// float is exact enough while a cell's exponent carries few bits before the point and the sum along a path stays an
+// integer that float holds. double is, until the costs are 2^50 gamma; their rounding is then comparable to gamma, and
+// the soft minimum to the hard one. infinite gamma is the mean over all paths.
+template <class T> Arithmetic arithmetic(double cost_bound, double gamma, Index n, Index m, const Band &band) {
     const double path = static_cast<double>(n + m);
-    const bool overflows = !(cost_bound * path < 1e300);
-    if (overflows || (gamma > 0 && cost_bound / gamma * path > 1e28))
-        throw std::invalid_argument(
-            overflows ? "the series are too large: the sum of costs along a path overflows; rescale them."
-                      : "gamma is too small for the scale of the costs (a path costs up to 1e28 gamma); use gamma=0, "
-                        "which is exact dynamic time warping, or a larger gamma.");
+    if (!(cost_bound * path < 1e300))
+        throw std::invalid_argument("the costs are too large: their sum along a path overflows; rescale the series.");
+    const double bits = gamma == 0 || std::isinf(gamma) ? 0 : cost_bound / gamma * 1.4426950408889634;
+    // With one path the value is the sum of its costs, which 1 − D/gamma would lose in its rounding at large gamma.
+    const bool one_path = n == 1 || m == 1 || (n == m && band.kind == BandKind::sakoe_chiba && band.parameter < 1);
+    if (bits > 0x1p50 || (one_path && std::isfinite(gamma))) return Arithmetic::hard;
+    if (sizeof(T) == 8) return Arithmetic::own;
+    const bool outside = cost_bound * path > 1e37 || cost_bound < 1e-30;
+    const bool inexact = gamma == 0 ? n + m > 4096 : bits > 8192 || bits * path > 0x1p23;
+    return outside || inexact ? Arithmetic::wide : Arithmetic::own;
 }
 
 constexpr double ln2 = 0.69314718055994530942;
@@ -132,6 +136,7 @@ constexpr double ln2 = 0.69314718055994530942;
 // The value of a soft or hard table's cell.
 template <class T> double cell_value(T m, T e, double gamma) {
     if (gamma == 0) return static_cast<double>(m);
+    if (std::isinf(gamma)) return 0;  // the limit of R itself is not finite; only its derivatives are of use
     if (e < no_path<T> / 10) return HUGE_VAL;
     return -gamma * ln2 * (static_cast<double>(e) + std::log2(static_cast<double>(m)));
 }
