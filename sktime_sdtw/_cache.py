@@ -238,5 +238,4 @@ def _n_pairs(n: int, m: int | None) -> int:
 
 def _digests(batch: SeriesBatch) -> list[bytes]:
     """A key for the content of each series: 128 bits, enough that no two contents share one."""
-    bounds = (batch.offsets * batch.n_features * batch.dtype.itemsize).tolist()
     return [hashlib.blake2b(batch[i].tobytes(), digest_size=16).digest() for i in range(len(batch))]

@@ -15,6 +15,7 @@ from ._series import Array, SeriesBatch
 from .metrics import _batch
 from .metrics._constraints import Band, resolve_band
 from .metrics._costs import ResolvedCost, resolve_cost
+from .metrics._divergence import _debias as debias
 
 METRICS = {"soft_dtw", "divergence", "dtw"}
 
@@ -58,8 +59,8 @@ class Measure:
         if y is None:
             values = self._values(x, None)
             if self.metric == "divergence":
-                half = np.diagonal(values) / 2
-                values = values - half[:, None] - half
+                own = np.diagonal(values).copy()
+                debias(values, own, own)
             return values
         dtype = np.result_type(x.dtype, y.dtype)
         if self_y is None or dtype != y.dtype:
@@ -68,8 +69,7 @@ class Measure:
         x, y = x.astype(dtype), y.astype(dtype)
         values = self._values(x, y)
         if self.metric == "divergence":
-            values -= self.self_terms(x)[:, None] / 2
-            values -= self_y / 2
+            debias(values, self.self_terms(x), self_y)
         return values
 
     def self_terms(self, x: SeriesBatch) -> Array:
