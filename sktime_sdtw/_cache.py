@@ -209,12 +209,16 @@ class PairCache:
 def resolve_cache(cache: PairCache | str | None) -> PairCache | None:
     """The cache that a constructor argument names: itself, the process-wide one for "auto", or none."""
     if isinstance(cache, str):
-        return _restore(np.empty(0), _AUTO_BYTES, "auto")
+        with _registry_lock:
+            if not _process_cache:
+                _process_cache.append(PairCache(max_bytes=_AUTO_BYTES))
+            return _process_cache[0]
     return cache
 
 
 _AUTO_BYTES = 64 * 2**20
 _registry_lock = threading.RLock()
+_process_cache: list[PairCache] = []
 # By token, so that what was pickled finds its cache again.
 _live: weakref.WeakValueDictionary[str, PairCache] = weakref.WeakValueDictionary()
 # Between two tasks of a worker process nothing but this holds a cache.
@@ -222,7 +226,7 @@ _kept: deque[PairCache] = deque(maxlen=8)
 
 
 def _restore(gammas: NDArray[np.float64], max_bytes: int, token: str) -> PairCache:
-    """The living cache of this token, or an empty one."""
+    """Unpickle: the living cache of this token, or an empty one."""
     with _registry_lock:
         cache = _live.get(token)
         if cache is None:
