@@ -61,10 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     try:
-        if not options.output.parent.is_dir():
-            raise FileNotFoundError(f"--output: there is no folder {options.output.parent}.")
-        _use_matplotlib_without_a_screen()
-        device = resolve_device(options.device)
+        _prepare_picture(options.output)
+        device, n_threads = resolve_device(options.device), resolve_n_threads(options.n_jobs)
         data = _prepare(load_trace(), options.n_series)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"sktime_sdtw.demo: {error}", file=sys.stderr)
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     common = {"n_jobs": options.n_jobs, "device": options.device}
     (n_train, length), n_classes = data.X_train.shape, len(np.unique(data.y_train))
     sizes = f"{n_train} + {len(data.X_test)} series of {length} time steps, {n_classes} classes"
-    engine = f"{device} ({instruction_set()}), {resolve_n_threads(options.n_jobs)} threads, float32"
+    engine = f"{device} ({instruction_set()}), {n_threads} threads, float32"
     print(f"Trace (UCR archive): {sizes}.\nComputed on: {engine}.\n")
     _print_table(("classification", "gamma", "5-fold", "test", "seconds"), _classify(data, common))
     km, rows = _cluster(data, n_classes, common)
@@ -105,14 +103,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _use_matplotlib_without_a_screen() -> None:
+def _prepare_picture(output: Path) -> None:
+    """Find out now, before the work, whether the picture can be written; without a screen."""
     try:
         import matplotlib as mpl
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise ImportError(
             "The picture needs matplotlib. Install it with: pip install sktime-sdtw[demo]"
         ) from error
     mpl.use("Agg")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"--output: there is no folder {output.parent}.")
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if output.is_dir() or output.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"--output must be the name of a picture, such as clusters.png or .svg; got {output}."
+        )
 
 
 def _prepare(data: TraceData, n_series: int) -> TraceData:

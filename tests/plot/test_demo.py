@@ -71,6 +71,9 @@ def test_spread_takes_classes_in_turn():
     ("arguments", "message"),
     [
         (["--output", "/no/such/folder/a.png"], "there is no folder"),
+        (["--output", "/"], "--output must be the name of a picture"),
+        (["--output", "clusters"], "--output must be the name of a picture"),
+        (["--n-jobs", "0"], "n_jobs must be an int other than 0"),
         (["--device", "tpu"], "device must be one of"),
         (["--n-series", "5"], "--n-series must be 20 or more"),
     ],
