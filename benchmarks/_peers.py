@@ -123,3 +123,13 @@ def tslearn_k_means(X: np.ndarray, n_clusters: int, gamma: float, seed: int) -> 
     return lambda: TimeSeriesKMeans(
         n_clusters=n_clusters, metric="softdtw", metric_params={"gamma": gamma}, random_state=seed
     ).fit(X)
+
+
+def tslearn_grid_search(X: np.ndarray, y: np.ndarray, gammas: list[float]) -> Call:
+    from sklearn.model_selection import GridSearchCV
+    from tslearn.neighbors import KNeighborsTimeSeriesClassifier
+
+    knn = KNeighborsTimeSeriesClassifier(n_neighbors=1, metric="softdtw")
+    grid = {"metric_params": [{"gamma": gamma} for gamma in gammas]}
+    X = X.astype(np.float64)
+    return lambda: GridSearchCV(knn, grid, cv=5, refit=False).fit(X, y)
