@@ -25,6 +25,7 @@ __all__ = [
     "SeriesEstimator",
     "StrOptions",
     "fit_context",
+    "is_flat",
     "restore_layout",
 ]
 
@@ -86,7 +87,7 @@ class SeriesEstimator(BaseEstimator):
         if reset:
             self.n_features_in_ = batch.n_features if columns is None else columns
             self._table_in = columns is not None
-            self._flat_in = columns is not None or _is_flat(X)
+            self._flat_in = is_flat(X)
             return batch
         self._check_features(X, batch, columns, name)
         return batch
@@ -178,8 +179,10 @@ def _count_columns(X: Any) -> int | None:
     return int(array.shape[1]) if array.ndim == 2 else None
 
 
-def _is_flat(X: Any) -> bool:
-    """Whether a list (or array) of series holds series without an axis of features."""
+def is_flat(X: Any) -> bool:
+    """Whether series come without an axis of features: a 2-D array, or a list of 1-D series."""
+    if _count_columns(X) is not None:
+        return True
     if isinstance(X, (list, tuple)) or getattr(X, "ndim", 0) == 1:
         return all(np.ndim(series) == 1 for series in X)
     return False

@@ -1,0 +1,5 @@
+"""Clustering of time series under Soft-DTW."""
+
+from ._k_means import SoftDTWKMeans
+
+__all__ = ["SoftDTWKMeans"]
