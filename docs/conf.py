@@ -48,4 +48,7 @@ sphinx_gallery_conf = {
 
 # No intersphinx: the build needs no network. matplotlib warns of plt.show() without a screen.
 warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
-suppress_warnings = ["config.cache"]
+suppress_warnings = [
+    "config.cache",  # sphinx-gallery's configuration holds things that cannot be pickled
+    "ref.ref",  # methods inherited from scikit-learn refer to its own pages
+]

@@ -60,7 +60,7 @@ class SeriesEstimator(BaseEstimator):
     n_features_in_ : int
         For a table (2-D input) its number of columns, as everywhere in scikit-learn; for all other input the
         number of features per time step.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Column names, where fit saw a DataFrame with names that are strings.
     """
 

@@ -53,7 +53,7 @@ class SoftDTWBarycenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
     ----------
     barycenter_ : ndarray of shape (length, n_features), or (length,)
         1-D if fitted on a 2-D array or on series without an axis of features. float32 for float32 series.
-    loss_history_ : ndarray of shape (n_iter_ + 1,)
+    loss_history_ : ndarray of shape (n_iter + 1,)
         The objective at the start and after each step.
     n_iter_ : int
         Number of steps; `max_iter` if that ended the search.

@@ -47,7 +47,7 @@ class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         The series of fit; a list of (n_timestamps, n_features) arrays where their lengths differ.
     n_features_in_ : int
         Columns of a table (2-D input) or features per time step.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Where fit saw a DataFrame with names.
 
     See Also

@@ -51,7 +51,7 @@ class SoftDTWKernel(KernelTransformer):
         The bandwidth in use.
     n_features_in_ : int
         Columns of a table (2-D input) or features per time step.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Where fit saw a DataFrame with names.
 
     See Also

@@ -49,12 +49,12 @@ class SoftDTWKNeighborsRegressor(RegressorMixin, NeighborsBase):
 
     Attributes
     ----------
-    X_fit_ : ndarray of shape (n_samples_fit_, n_timestamps, n_features), or list of ndarray
+    X_fit_ : ndarray of shape (n_samples_fit, n_timestamps, n_features), or list of ndarray
         The series of fit; a list of (n_timestamps, n_features) arrays where their lengths differ.
     n_samples_fit_ : int
     n_features_in_ : int
         Columns of a table (2-D input) or features per time step.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Where fit saw a DataFrame with names.
 
     See Also

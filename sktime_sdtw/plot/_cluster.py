@@ -38,7 +38,7 @@ class ClusterDisplay:
     ax_ : matplotlib Axes
         The first of them.
     figure_ : matplotlib Figure
-    lines_ : ndarray like axes_, of matplotlib Line2D
+    lines_ : ndarray like `axes_`, of matplotlib Line2D
         Of the centres.
 
     See Also

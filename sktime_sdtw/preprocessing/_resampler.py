@@ -87,7 +87,7 @@ class TimeSeriesResampler(TransformerMixin, SeriesEstimator, auto_wrap_output_ke
 
         Returns
         -------
-        ndarray of shape (n_samples, length_, n_features), or (n_samples, length_)
+        ndarray of shape (n_samples, length, n_features), or (n_samples, length)
             2-D if `X` is 2-D or a list of 1-D arrays; float32 or float64.
         """
         check_is_fitted(self)
