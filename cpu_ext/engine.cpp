@@ -89,7 +89,7 @@ struct GroupKey {
     auto operator<=>(const GroupKey &) const = default;
 };
 
-// Calls work(key, group) for groups of pairs with equal keys, each of a bounded size; the groups run side by side when
+// Calls work(key, group, arenas, threads) for groups of pairs with equal keys, each of a bounded size; the groups run side by side when
 // there are enough of them, otherwise one after the other, each with all threads.
 template <class Key, class Size, class Work>
 void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atomic<bool> &stop, Key &&key, Size &&size,
@@ -113,14 +113,16 @@ void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atom
         }
         groups.back().pairs.push_back(pair);
     }
+    std::vector<Arena> arenas(static_cast<std::size_t>(n_threads));
     if (static_cast<int>(groups.size()) < n_threads) {
         for (const Group &group : groups)
-            if (!stop) work(group.key, group.pairs, n_threads);
+            if (!stop) work(group.key, group.pairs, arenas.data(), n_threads);
         return;
     }
     std::atomic<std::size_t> next{0};
-    run_team(n_threads, stop, [&](int) {
-        for (std::size_t i; !stop && (i = next++) < groups.size();) work(groups[i].key, groups[i].pairs, 1);
+    run_team(n_threads, stop, [&](int thread) {
+        for (std::size_t i; !stop && (i = next++) < groups.size();)
+            work(groups[i].key, groups[i].pairs, &arenas[static_cast<std::size_t>(thread)], 1);
     });
 }
 
@@ -137,10 +139,10 @@ void forward_waves(const Problem<T> &problem, const CostBounds<T> &bounds, const
         auto size = [&](PairIndex pair, GroupKey) {
             return 32.0 * static_cast<double>(x_length(problem, pair.x) + y_length(problem, pair.y));
         };
-        auto work = [&](GroupKey k, const std::vector<PairIndex> &group, int threads) {
+        auto work = [&](GroupKey k, const std::vector<PairIndex> &group, Arena *arenas, int threads) {
             auto run = [&]<class C>(C) {
                 const double gamma = k.arithmetic == Arithmetic::hard ? 0.0 : gammas[g];
-                Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, false, threads);
+                Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, false, arenas, threads);
                 wave.forward(stop);
                 for (std::size_t i = 0; i < group.size() && !stop; ++i) target.put(group[i], g, wave.value(i, 0));
             };
@@ -208,10 +210,10 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
         return k.arithmetic == Arithmetic::own ? Wave<T, T>::gradient_bytes(n, m, k.edge)
                                                : Wave<T, double>::gradient_bytes(n, m, k.edge);
     };
-    auto work = [&](GroupKey k, const std::vector<PairIndex> &group, int threads) {
+    auto work = [&](GroupKey k, const std::vector<PairIndex> &group, Arena *arenas, int threads) {
         auto run = [&]<class C>(C) {
             const double used = k.arithmetic == Arithmetic::hard ? 0.0 : gamma;
-            Wave<T, C> wave(problem, bounds, group, k.edge, &used, 1, true, threads);
+            Wave<T, C> wave(problem, bounds, group, k.edge, &used, 1, true, arenas, threads);
             wave.forward(stop);
             if (!stop) wave.backward(out, stop);
             for (std::size_t i = 0; i < group.size() && !stop; ++i) {

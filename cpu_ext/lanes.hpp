@@ -1,6 +1,8 @@
 // Moving data between the callers' layout and the lanes of a vector: element i of lane l stands at [i * lanes + l].
 #pragma once
 
+#include <memory>
+#include <new>
 #include <vector>
 
 #include "pairs.hpp"
@@ -11,14 +13,37 @@ namespace sdtw {
 template <class T> class Buffer {
   public:
     T *get(Index count) {
-        const auto needed = static_cast<std::size_t>(count) + 64 / sizeof(T);
-        if (storage_.size() < needed) storage_ = std::vector<T>(needed);
-        const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
-        return storage_.data() + ((64 - address % 64) % 64) / sizeof(T);
+        if (size_ < count) {
+            memory_.reset();  // before the new request, so that both are never held at once
+            memory_.reset(static_cast<T *>(::operator new[](static_cast<std::size_t>(count) * sizeof(T), alignment)));
+            size_ = count;
+        }
+        return memory_.get();
     }
 
   private:
-    std::vector<T> storage_;
+    static constexpr std::align_val_t alignment{64};
+    struct Free {
+        void operator()(T *p) const { ::operator delete[](p, alignment); }
+    };
+    std::unique_ptr<T[], Free> memory_;
+    Index size_ = 0;
+};
+
+// One thread's memory, handed out piece by piece and again from the start after reset(): what comes k-th keeps its
+// place, so repeated work of one shape asks the system for memory once.
+class Arena {
+  public:
+    void reset() { next_ = 0; }
+
+    template <class T> T *take(Index count) {
+        if (next_ == pieces_.size()) pieces_.emplace_back();
+        return reinterpret_cast<T *>(pieces_[next_++].get(count * static_cast<Index>(sizeof(T))));
+    }
+
+  private:
+    std::vector<Buffer<unsigned char>> pieces_;
+    std::size_t next_ = 0;
 };
 
 // Writes `count` values to one lane, then `fill` up to `length`.

@@ -127,7 +127,7 @@ template <class T> Arithmetic arithmetic(double cost_bound, double gamma, Index 
     if (bits > 0x1p50 || (one_path && std::isfinite(gamma))) return Arithmetic::hard;
     if (sizeof(T) == 8) return Arithmetic::own;
     const bool outside = cost_bound * path > 1e37 || cost_bound < 1e-30;
-    const bool inexact = gamma == 0 ? n + m > 4096 : bits > 8192 || bits * path > 0x1p23;
+    const bool inexact = gamma == 0 ? n + m > 4096 : bits > 0x1p14 || bits * path > 0x1p23;
     return outside || inexact ? Arithmetic::wide : Arithmetic::own;
 }
 

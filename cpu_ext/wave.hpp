@@ -28,7 +28,7 @@ inline Index gradient_edge(Index n, Index m) {
 template <class S, class C> class Wave {
   public:
     Wave(const Problem<S> &problem, const CostBounds<S> &bounds, const std::vector<PairIndex> &pairs, Index edge,
-         const double *gammas, int n_gammas, bool for_gradient, int n_threads)
+         const double *gammas, int n_gammas, bool for_gradient, Arena *arenas, int n_threads)
         : problem_(problem), kernels_(kernels<C>()), edge_(edge), gammas_(gammas, gammas + n_gammas),
           keep_(for_gradient) {
         for (const PairIndex &pair : pairs) tables_.push_back(make_table(pair, bounds));
@@ -38,7 +38,7 @@ template <class S, class C> class Wave {
         tasks_.reserve(static_cast<std::size_t>(most));
         const Index useful = (most + kernels_.lanes - 1) / kernels_.lanes;
         for (Index i = 0; i < std::min<Index>(n_threads, useful); ++i)
-            workers_.push_back(std::make_unique<Worker>(*this, for_gradient));
+            workers_.push_back(std::make_unique<Worker>(*this, arenas[i], for_gradient));
     }
 
     // Bytes that one pair's edges take for a gradient.
@@ -191,8 +191,12 @@ template <class S, class C> class Wave {
 // One thread's memory for a pack of regions, and the moves between it and the tables. Allocates at the start only.
 template <class S, class C> class Wave<S, C>::Worker {
   public:
-    Worker(Wave &wave, bool for_gradient) : wave_(wave), L_(wave.kernels_.lanes), T_(wave.edge_) {
-        const Index d = wave.problem_.n_features, line = T_ * L_, square = T_ * line;
+    Worker(Wave &wave, Arena &arena, bool for_gradient) : wave_(wave), L_(wave.kernels_.lanes), T_(wave.edge_) {
+        Index side = 0;
+        for (const Table &t : wave.tables_) side = std::max(side, std::max(std::min(t.n, T_), std::min(t.m, T_)));
+        const Index d = wave.problem_.n_features, line = side * L_, square = side * line;
+        auto take = [&](Index count) { return arena.take<C>(count); };
+        arena.reset();
         const auto n_gammas = static_cast<Index>(wave.gammas_.size());
         x_ = take(d * line), y_ = take(d * line), low_ = take(line), high_ = take(line);
         if (wave.problem_.cost.kind == CostKind::precomputed) costs_ = take(square);
@@ -211,10 +215,10 @@ template <class S, class C> class Wave<S, C>::Worker {
         region_.end_row = end_row_.data(), region_.end_col = end_col_.data();
         region_.end_m = take(n_gammas * L_), region_.end_e = take(n_gammas * L_);
         if (!for_gradient) return;
-        span_.resize(static_cast<std::size_t>(2 * T_));
+        span_ = arena.take<std::int32_t>(2 * side);
         back_ = {take(square), take(square), take(square), take(square),
                  slope_varies(wave.problem_.cost.kind) ? take(square) : nullptr,
-                 take(square), span_.data(), take(line), take(line), take(line), take(line), take(L_),
+                 take(square), span_, take(line), take(line), take(line), take(line), take(L_),
                  take(d * line), take(d * line), take(line)};
     }
 
@@ -269,10 +273,6 @@ template <class S, class C> class Wave<S, C>::Worker {
     }
 
   private:
-    C *take(Index count) {
-        buffers_.emplace_back();
-        return buffers_.back().get(count);
-    }
     Table &table(const Task &task) const { return wave_.tables_[static_cast<std::size_t>(task.table)]; }
 
     // Fills the region: series, band, costs and edges of up to `lanes` tasks; idle lanes repeat the first.
@@ -356,7 +356,7 @@ template <class S, class C> class Wave<S, C>::Worker {
         if (out.y) add(back_.grad_y, out.y + (p.y_offsets[t.pair.y] + j0) * d, cols * d);
         if (!out.alignment) return;
         for (Index i = 0; i < rows; ++i) {
-            const Index begin = span_[static_cast<std::size_t>(2 * i)], end = std::min<Index>(span_[static_cast<std::size_t>(2 * i + 1)], cols);
+            const Index begin = span_[2 * i], end = std::min<Index>(span_[2 * i + 1], cols);
             S *row = out.alignment + t.cell_offset + (i0 + i) * t.m + j0;
             for (Index c = begin; c < end; ++c) row[c] = static_cast<S>(back_.alignment[(i * region_.cols + c) * L + l]);
         }
@@ -364,9 +364,8 @@ template <class S, class C> class Wave<S, C>::Worker {
 
     Wave &wave_;
     const Index L_, T_;
-    std::vector<Buffer<C>> buffers_;
     std::vector<Frontier<C>> frontiers_;
-    std::vector<std::int32_t> span_;
+    std::int32_t *span_ = nullptr;
     std::array<std::int32_t, 64> end_row_{}, end_col_{};
     C *x_ = nullptr, *y_ = nullptr, *low_ = nullptr, *high_ = nullptr, *costs_ = nullptr;
     Region<C> region_{};
