@@ -78,10 +78,18 @@ def resolve_n_threads(n_jobs: Any) -> int:
         raise TypeError(f"n_jobs must be an int other than 0, or None. Got {n_jobs!r}.")
     if n_jobs == 0:
         raise ValueError("n_jobs must be an int other than 0, or None. Got 0.")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Inside a joblib worker this is the worker's share, so that workers and threads do not multiply.
     jobs = joblib.effective_n_jobs(None if n_jobs is None else int(n_jobs))
-    return max(1, min(int(jobs), available))
+    return max(1, min(int(jobs), _available_threads()))
+
+
+def _available_threads() -> int:
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    backend, _ = joblib.parallel.get_active_backend()
+    if backend.nesting_level:
+        # So joblib tells its workers their share of the CPUs: workers and threads do not multiply.
+        share = os.environ.get("OMP_NUM_THREADS", "")
+        available = min(available, int(share)) if share.isdecimal() else available
+    return available
 
 
 def instruction_set() -> str:

@@ -184,6 +184,8 @@ def to_float_array(X: Any, name: str) -> Array:
 
 
 def _to_array(X: Any, name: str) -> Array:
+    if X is None:
+        raise TypeError(f"{name} is None; an array of real numbers is needed.")
     module = type(X).__module__.split(".")[0]
     if module == "torch" and hasattr(X, "detach"):
         return _from_tensor(X, name)
@@ -192,6 +194,8 @@ def _to_array(X: Any, name: str) -> Array:
             f"Sparse data was passed for {name}, but dense data is required. Use '.toarray()' to convert to "
             "a dense numpy array."
         )
+    if module == "pandas" and hasattr(X, "to_numpy"):
+        X = X.to_numpy(na_value=np.nan)  # else a missing value of a nullable dtype is an object of its own
     try:
         return np.asarray(X)
     except ValueError as error:  # numpy says "inhomogeneous shape" where an array is needed
@@ -216,12 +220,13 @@ def _from_tensor(X: Any, name: str) -> Array:
 def _from_objects(array: Array, name: str) -> Array:
     if array.dtype.kind in "US":
         raise ValueError(f"{name} holds strings (dtype {array.dtype}); real numbers are accepted.")
-    if any(isinstance(element, complex) for element in array.flat):
-        raise ValueError(
-            f"Complex data not supported: {name} holds complex numbers, real numbers are accepted."
-        )
-    if any(isinstance(element, (str, bytes)) for element in array.flat):
-        raise ValueError(f"{name} holds strings; real numbers are accepted.")
+    for element in array.flat:
+        if isinstance(element, complex):
+            raise ValueError(
+                f"Complex data not supported: {name} holds complex numbers, real numbers are accepted."
+            )
+        if isinstance(element, (str, bytes)):
+            raise ValueError(f"{name} holds strings; real numbers are accepted.")
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -257,6 +257,49 @@ def mean_cost(costs: np.ndarray) -> float:
         )
 
 
+def exact_cost(a, b, cost="sqeuclidean", sigma=1.0) -> mpmath.mpf:
+    """`local_cost` in mpmath."""
+    a, b = ([mpmath.mpf(float(p)) for p in v] for v in (a, b))
+    if cost == "manhattan":
+        return mpmath.fsum(abs(p - q) for p, q in zip(a, b, strict=True))
+    if cost == "cosine":
+        dot = mpmath.fsum(p * q for p, q in zip(a, b, strict=True))
+        return 1 - dot / mpmath.sqrt(mpmath.fsum(p * p for p in a) * mpmath.fsum(q * q for q in b))
+    square = mpmath.fsum((p - q) ** 2 for p, q in zip(a, b, strict=True))
+    if cost == "gak":
+        u = square / (2 * mpmath.mpf(sigma) ** 2)
+        return u + mpmath.log(2 - mpmath.exp(-u))
+    return mpmath.sqrt(square) if cost == "euclidean" else square
+
+
+def solve_exactly(x, y, gamma: float, cost="sqeuclidean", sigma=1.0, digits: int = 40) -> Solution:
+    """`solve` in mpmath, from the series on: the judge where float64 itself is in doubt.
+
+    Sums of products: Z = exp(-R / gamma), and E = Z ahead times Z behind over K times all.
+    """
+    x, y = as_rows(x), as_rows(y)
+    n, m = len(x), len(y)
+    with mpmath.workdps(digits):
+        D = [[exact_cost(a, b, cost, sigma) for b in y] for a in x]
+        K = [[mpmath.exp(-c / mpmath.mpf(gamma)) for c in row] for row in D]
+
+        def sums(K: list[list[mpmath.mpf]]) -> list[list[mpmath.mpf]]:
+            Z = [[mpmath.mpf(0)] * (m + 1) for _ in range(n + 1)]
+            Z[0][0] = mpmath.mpf(1)
+            for i, j in itertools.product(range(1, n + 1), range(1, m + 1)):
+                Z[i][j] = K[i - 1][j - 1] * (Z[i - 1][j] + Z[i][j - 1] + Z[i - 1][j - 1])
+            return [row[1:] for row in Z[1:]]
+
+        ahead = sums(K)
+        behind = [row[::-1] for row in sums([row[::-1] for row in K[::-1]])[::-1]]
+        total = ahead[-1][-1]
+        E = [[ahead[i][j] * behind[i][j] / (K[i][j] * total) for j in range(m)] for i in range(n)]
+        expected = mpmath.fsum(E[i][j] * D[i][j] for i, j in itertools.product(range(n), range(m)))
+        soft = -mpmath.mpf(gamma) * mpmath.log(total)
+        alignment = np.array([[float(e) for e in row] for row in E])
+        return Solution(float(soft), alignment, float(expected), float((soft - expected) / mpmath.mpf(gamma)))
+
+
 def value_mp(costs: np.ndarray, gamma: float, digits: int = 50) -> float:
     """The soft recursion in mpmath: the judge where float64 itself is in doubt."""
     n, m = costs.shape

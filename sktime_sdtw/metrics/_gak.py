@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import pdist
-from sklearn.utils.random import sample_without_replacement
 
 from .._series import Array, check_series, to_float_array
 from ._divergence import pairwise_soft_dtw_divergence, soft_dtw_divergence
@@ -167,6 +165,10 @@ def median_heuristic_sigma(X: Any, *, n_samples: int = 100, random_state: Any = 
         raise TypeError(f"n_samples must be an int >= 2. Got {n_samples!r}.")
     if n_samples < 2:
         raise ValueError(f"n_samples must be an int >= 2. Got {n_samples!r}.")
+    # Here, as they take a second to import and none of the distances needs them.
+    from scipy.spatial.distance import pdist
+    from sklearn.utils.random import sample_without_replacement
+
     batch = check_series(X)
     total = len(batch.values)
     rows = sample_without_replacement(total, min(int(n_samples), total), random_state=random_state)

@@ -63,7 +63,7 @@ def test_paired_and_gradient(data, seed, d, gamma, cost, constraints):
     X, Y = draw_batch(data, rng, n, d), draw_batch(data, rng, n, d)
     options = {"cost": cost, **constraints}
     radius = constraints.get("sakoe_chiba_radius")
-    gamma = gamma or 1e-9  # the oracle's way to the gradient wants one
+    gamma = gamma or 1e-2  # where gamma is below the rounding of the costs, ties are anybody's
     matrices = [oracle.constrained(oracle.cost_matrix(x, y, cost), radius) for x, y in zip(X, Y, strict=True)]
     solutions = [oracle.solve(costs, gamma) for costs in matrices]
     values = [solution.value for solution in solutions]
