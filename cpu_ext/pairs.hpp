@@ -138,7 +138,12 @@ template <class T> double cell_value(T m, T e, double gamma) {
     if (gamma == 0) return static_cast<double>(m);
     if (std::isinf(gamma)) return 0;  // the limit of R itself is not finite; only its derivatives are of use
     if (e < no_path<T> / 10) return HUGE_VAL;
-    return -gamma * ln2 * (static_cast<double>(e) + std::log2(static_cast<double>(m)));
+    // The mantissa is brought around 1 first: one result for one number, however it was split, and no digits are lost
+    // where it is close to 1.
+    int shift = 0;
+    double mantissa = std::frexp(static_cast<double>(m), &shift);
+    if (mantissa < 0.70710678118654752440) mantissa *= 2, --shift;
+    return -gamma * ln2 * ((static_cast<double>(e) + shift) + std::log2(mantissa));
 }
 
 }  // namespace sdtw
