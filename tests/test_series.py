@@ -52,6 +52,7 @@ def test_containers_of_equal_length():
         FLAT.astype(object),
         np.asfortranarray(FLAT),
         pd.DataFrame(FLAT),
+        pd.DataFrame(dict(zip("abcdef", FLAT.T, strict=True))),
         [pd.Series(row) for row in FLAT],
         torch.from_numpy(FLAT),
         [torch.from_numpy(row) for row in FLAT],
@@ -116,6 +117,9 @@ def test_data_frame_with_missing_values():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": [1, 2], "b": [3, None]}, dtype="Float64")
     same(check_series(frame), [[1, 3], [2]])
+    same(check_series(pd.DataFrame({"a": [1, 2], "b": [3, 4]})), [[1, 3], [2, 4]])
+    same(check_series(pd.DataFrame({"a": [1, 2], "b": [0.5, 4]})), [[1, 0.5], [2, 4]])
+    assert check_series(pd.DataFrame(FLAT.astype(np.float32))).dtype == np.float32
     with pytest.raises(ValueError, match="X holds strings"):
         check_series(pd.DataFrame({"a": ["u", "v"]}))
 

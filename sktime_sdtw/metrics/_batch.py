@@ -46,8 +46,23 @@ def pairwise(
         return _pairwise_callable(x, y, gammas=gammas, cost=cost, band=band, n_jobs=n_jobs, device=device)
     x = cost.prepare(x, "X")
     y = None if y is None else cost.prepare(y, "Y")
-    pairing: _engine.Pairing = "upper" if y is None else "full"
-    return _engine.forward(x, y, pairing, cost, band, gammas, n_jobs, device).astype(dtype, copy=False)
+    if x.dtype == dtype:
+        return _engine.forward(x, y, "upper" if y is None else "full", cost, band, gammas, n_jobs, device)
+    # The engine's float64 would be twice the result: block by block of rows instead.
+    out = np.empty((len(gammas), len(x), len(x if y is None else y)), dtype)
+    for rows in chunks(np.full(len(x), 8 * out[:, 0].size)):
+        block = x.take(np.arange(rows.start, rows.stop))
+        if y is not None:
+            out[:, rows] = _engine.forward(block, y, "full", cost, band, gammas, n_jobs, device)
+            continue
+        out[:, rows, rows] = _engine.forward(block, None, "upper", cost, band, gammas, n_jobs, device)
+        if rows.stop < len(x):
+            rest = x.take(np.arange(rows.stop, len(x)))
+            out[:, rows, rows.stop :] = _engine.forward(
+                block, rest, "full", cost, band, gammas, n_jobs, device
+            )
+            out[:, rows.stop :, rows] = out[:, rows, rows.stop :].transpose(0, 2, 1)
+    return out
 
 
 def paired(
@@ -199,12 +214,12 @@ def prepared_chunks(pairs: Pairs, cost: ResolvedCost) -> Iterator[tuple[slice, P
         yield rows, precomputed_pairs(matrices)
 
 
-def chunks(sizes: NDArray[np.int64], limit: int = CHUNK_BYTES) -> Iterator[slice]:
-    """Consecutive slices whose sizes add up to the limit at most (or of one item)."""
+def chunks(sizes: NDArray[np.int64]) -> Iterator[slice]:
+    """Consecutive slices whose sizes add up to `CHUNK_BYTES` at most (or of one item)."""
     totals = np.concatenate([[0], np.cumsum(sizes)])
     start = 0
     while start < len(sizes):
-        stop = max(start + 1, int(np.searchsorted(totals, totals[start] + limit, side="right")) - 1)
+        stop = max(start + 1, int(np.searchsorted(totals, totals[start] + CHUNK_BYTES, side="right")) - 1)
         yield slice(start, stop)
         start = stop
 

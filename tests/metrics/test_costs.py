@@ -170,3 +170,14 @@ def test_cosine_ignores_the_length_of_rows():
     )
     got = paired_soft_dtw_gradient(X, Y, cost="cosine")
     np.testing.assert_allclose((got.x * X).sum(axis=-1), 0, atol=1e-12)  # no slope along the row
+
+
+def test_cosine_in_blocks_of_rows(monkeypatch):
+    rng = np.random.default_rng(8)
+    X = [rng.normal(size=(length, 3)).astype(np.float32) for length in (5, 3, 8, 1, 6)]
+    half, full = pairwise_soft_dtw(X, cost="cosine"), pairwise_soft_dtw(X, X[:2], cost="cosine")
+    assert half.dtype == np.float32
+    monkeypatch.setattr(_batch, "CHUNK_BYTES", 100)
+    np.testing.assert_array_equal(pairwise_soft_dtw(X, cost="cosine"), half)
+    np.testing.assert_array_equal(pairwise_soft_dtw(X, X[:2], cost="cosine"), full)
+    np.testing.assert_array_equal(half, half.T)

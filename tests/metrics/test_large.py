@@ -119,6 +119,7 @@ WORKLOADS = {
     "pairwise, full": ("X = rng.normal(size=(3000, 8))", "pairwise_soft_dtw(X, X[::-1])"),
     "divergence": ("X = rng.normal(size=(3000, 8))", "pairwise_soft_dtw_divergence(X, gamma=1.0)"),
     "kernel": ("X = rng.normal(size=(3000, 8))", "pairwise_gak(X)"),
+    "cosine": ("X = rng.normal(size=(4000, 4, 2)).astype('f4')", "pairwise_soft_dtw(X, cost='cosine')"),
     "many features": ("X = rng.normal(size=(50, 300, 64))", "pairwise_soft_dtw(X)"),
     "gammas": ("X = rng.normal(size=(500, 16))", "pairwise_soft_dtw(X, gamma=[0.1, 1.0, 10.0])"),
     "ragged": (
