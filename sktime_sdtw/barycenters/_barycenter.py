@@ -158,7 +158,7 @@ def soft_dtw_barycenter(
     >>> from sktime_sdtw import soft_dtw_barycenter
     >>> X = [[0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0, 0.0]]
     >>> soft_dtw_barycenter(X, gamma=0.01, length=4).round(2)
-    array([0., 0., 1., 0.])
+    array([0., 1., 1., 0.])
     """
     series = check_series(X)
     fit = fit_barycenter(

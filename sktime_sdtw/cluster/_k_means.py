@@ -304,9 +304,7 @@ class SoftDTWKMeans(
         for run in range(n_runs):
             start = self._draw_centres(loss, own, random_state) if given is None else given[: len(series)]
             result = self._run(X, loss, start, progress.part("run", self.max_iter))
-            if self.verbose:
-                print(f"[SoftDTWKMeans] run {run + 1} of {n_runs}: inertia {result.inertia:.6g}")  # noqa:
-                T201
+            self._say(1, f"run {run + 1} of {n_runs}: inertia {result.inertia:.6g}")
             if best is None or result.inertia < best.inertia:
                 best = result
         assert best is not None
@@ -318,11 +316,9 @@ class SoftDTWKMeans(
 
         def on_iteration(state: Clustering) -> bool:
             nonlocal iteration
-            if self.verbose > 1:
-                print(  # noqa: T201
-                    f"[SoftDTWKMeans] iteration {state.n_iter}: inertia {state.inertia:.6g}, {state.n_moved} "
-                    "series changed their cluster"
-                )
+            self._say(
+                2, f"iteration {state.n_iter}: inertia {state.inertia:.6g}, {state.n_moved} series moved"
+            )
             stop = iteration.end(X, lambda: self._attributes(state))
             if not stop and not state.is_last:
                 iteration = progress.part("iteration", 0).begin(X)
@@ -338,6 +334,10 @@ class SoftDTWKMeans(
         )
         progress.end(X, lambda: self._attributes(result))
         return result
+
+    def _say(self, verbosity: int, what: str) -> None:
+        if self.verbose >= verbosity:
+            print(f"[SoftDTWKMeans] {what}")  # noqa: T201
 
     def _n_runs(self) -> int:
         if self.n_init != "auto":
@@ -357,8 +357,8 @@ class SoftDTWKMeans(
         centres = check_series(self.init, name="init")
         if len(centres) != self.n_clusters or centres.n_features != series.n_features:
             raise ValueError(
-                f"init must be n_clusters={self.n_clusters} series of {series.n_features} features per time step. "
-                f"Got {len(centres)} series of {centres.n_features}."
+                f"init must be n_clusters={self.n_clusters} series of {series.n_features} features per time "
+                f"step. Got {len(centres)} series of {centres.n_features}."
             )
         if not centres.is_equal_length and self.length is None:
             raise ValueError(

