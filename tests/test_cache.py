@@ -304,12 +304,11 @@ def test_a_pickle_outlives_its_cache():
     assert pickle.loads(dump) is restored
 
 
-def computed_in_worker(model, X):
-    model.transform(X)
-    return model.cache.info().computed
-
-
 def test_tasks_of_a_worker_process_share_one_cache():
+    def computed_in_worker(model, X):  # local, so that it travels by value: a worker cannot import this module
+        model.transform(X)
+        return model.cache.info().computed
+
     model = SoftDTWDistance(metric="soft_dtw", cache=PairCache()).fit(cube(4))
     counts = joblib.Parallel(n_jobs=2)(joblib.delayed(computed_in_worker)(model, cube(4)) for _ in range(6))
     assert set(counts) == {10}
