@@ -305,7 +305,7 @@ def test_a_pickle_outlives_its_cache():
 
 
 def test_tasks_of_a_worker_process_share_one_cache():
-    def computed_in_worker(model, X):  # local, so that it travels by value: a worker cannot import this module
+    def computed_in_worker(model, X):  # local: workers cannot import this module
         model.transform(X)
         return model.cache.info().computed
 
