@@ -303,15 +303,17 @@ class SoftDTWKMeans(
         best: Clustering | None = None
         for run in range(n_runs):
             start = self._draw_centres(loss, own, random_state) if given is None else given[: len(series)]
-            result = self._run(X, loss, start, progress.part("run", self.max_iter))
+            result, stop = self._run(X, loss, start, progress.part("run", self.max_iter))
             self._say(1, f"run {run + 1} of {n_runs}: inertia {result.inertia:.6g}")
             if best is None or result.inertia < best.inertia:
                 best = result
+            if stop:
+                break
         assert best is not None
         progress.end(X, lambda: self._attributes(best))
         return best
 
-    def _run(self, X: Any, loss: CentreLoss, start: Floats, progress: Progress) -> Clustering:
+    def _run(self, X: Any, loss: CentreLoss, start: Floats, progress: Progress) -> tuple[Clustering, bool]:
         iteration = progress.begin(X).part("iteration", 0).begin(X)
 
         def on_iteration(state: Clustering) -> bool:
@@ -332,8 +334,7 @@ class SoftDTWKMeans(
             tol=self.tol,
             on_iteration=on_iteration,
         )
-        progress.end(X, lambda: self._attributes(result))
-        return result
+        return result, progress.end(X, lambda: self._attributes(result))
 
     def _say(self, verbosity: int, what: str) -> None:
         if self.verbose >= verbosity:
