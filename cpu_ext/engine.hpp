@@ -8,7 +8,7 @@ namespace sdtw {
 
 enum class Pairing : int { full = 0, upper = 1, paired = 2 };
 enum class CostKind : int { sqeuclidean = 0, euclidean = 1, manhattan = 2, gak = 3, precomputed = 4 };
-enum class BandKind : int { none = 0, sakoe_chiba = 1, itakura = 2 };
+enum class BandKind : int { none = 0, sakoe_chiba = 1, relative_sakoe_chiba = 2, itakura = 3 };
 
 struct Cost {
     CostKind kind;
@@ -17,7 +17,7 @@ struct Cost {
 
 struct Band {
     BandKind kind;
-    double parameter;  // radius in cells, or the largest slope
+    double parameter;  // radius in cells, or as a fraction of the longer series; or the largest slope
 };
 
 // Series are stored one after the other, (sum of lengths, n_features); offsets has n + 1 entries.

@@ -24,10 +24,15 @@ template <class T> Index y_length(const Problem<T> &p, Index j) { return p.y_off
 struct BandRow {
     Index begin, end;
 };
+inline Index band_radius(const Band &band, Index n, Index m) {
+    if (band.kind == BandKind::sakoe_chiba) return static_cast<Index>(std::min(band.parameter, 1e15));
+    // 0.29 of 100 is 28.999999999999996: the small term gives the 29 that was meant.
+    return static_cast<Index>(std::floor(band.parameter * static_cast<double>(std::max(n, m)) + 1e-9));
+}
 inline BandRow band_row(const Band &band, Index i, Index n, Index m) {
     if (band.kind == BandKind::none) return {0, m};
-    if (band.kind == BandKind::sakoe_chiba) {
-        const Index radius = static_cast<Index>(std::min(band.parameter, 1e15));
+    if (band.kind != BandKind::itakura) {
+        const Index radius = band_radius(band, n, m);
         return {std::max<Index>(0, i + std::min<Index>(0, m - n) - radius),
                 std::min<Index>(m, i + std::max<Index>(0, m - n) + radius + 1)};
     }
@@ -123,7 +128,8 @@ template <class T> Arithmetic arithmetic(double cost_bound, double gamma, Index 
         throw std::invalid_argument("the costs are too large: their sum along a path overflows; rescale the series.");
     const double bits = gamma == 0 || std::isinf(gamma) ? 0 : cost_bound / gamma * 1.4426950408889634;
     // With one path the value is the sum of its costs, which 1 − D/gamma would lose in its rounding at large gamma.
-    const bool one_path = n == 1 || m == 1 || (n == m && band.kind == BandKind::sakoe_chiba && band.parameter < 1);
+    const bool diagonal = band.kind != BandKind::none && band.kind != BandKind::itakura && band_radius(band, n, m) == 0;
+    const bool one_path = n == 1 || m == 1 || (n == m && diagonal);
     if (bits > 0x1p50 || (one_path && std::isfinite(gamma))) return Arithmetic::hard;
     if (sizeof(T) == 8) return Arithmetic::own;
     const bool outside = cost_bound * path > 1e37 || cost_bound < 1e-30;

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import joblib
 import numpy as np
@@ -32,7 +31,7 @@ _COST = {
     "precomputed": 4,
     "callable": 4,
 }
-_BAND = {"none": 0, "sakoe_chiba": 1, "itakura": 2}
+_BAND = {"none": 0, "sakoe_chiba": 1, "relative_sakoe_chiba": 2, "itakura": 3}
 
 
 def resolve_device(device: Any) -> str:
@@ -105,15 +104,6 @@ class Pairs:
     y: SeriesBatch
     costs: Array | None = None
 
-    def take(self, indices: NDArray[np.int64]) -> Pairs:
-        if self.costs is None:
-            return Pairs(self.x.take(indices), self.y.take(indices))
-        return Pairs(
-            lengths_only(self.x.lengths[indices], self.costs.dtype),
-            lengths_only(self.y.lengths[indices], self.costs.dtype),
-            SeriesBatch(self.costs[:, None], self.cost_offsets).take(indices).values.ravel(),
-        )
-
     @property
     def cost_offsets(self) -> NDArray[np.int64]:
         """Where the (n, m) matrix of each pair starts in a flat array of them."""
@@ -159,27 +149,17 @@ def forward(
     shape = (len(x),) if pairing == "paired" else (len(x), len(other))
     dtype = x.dtype if costs is None else costs.dtype
     out = np.empty((len(gammas), *shape), dtype)
-    blocks = list(_blocks(x.lengths, other.lengths, pairing, band))
-    for block in blocks:
-        whole = len(blocks) == 1
-        part = out if whole else np.empty((len(gammas), *block.shape), dtype)
-        if pairing == "paired":
-            pairs = Pairs(x, other, costs) if whole else Pairs(x, other, costs).take(block.rows)
-        else:
-            pairs = Pairs(x, other) if whole else Pairs(x.take(block.rows), other.take(block.columns))
-        _core.forward(
-            *_problem(pairs),
-            _PAIRING[block.pairing],
-            _COST[cost.name],
-            cost.scale,
-            _BAND[band.kind],
-            block.parameter,
-            gammas,
-            part,
-            n_threads,
-        )
-        if not whole:
-            block.write(out, part)
+    _core.forward(
+        *_problem(Pairs(x, other, costs)),
+        _PAIRING[pairing],
+        _COST[cost.name],
+        cost.scale,
+        _BAND[band.kind],
+        band.parameter,
+        gammas,
+        out,
+        n_threads,
+    )
     _check_values(out, band)
     return out
 
@@ -215,15 +195,22 @@ def gradient(
     wanted = wanted | ({"expected_cost"} if np.isinf(gamma) else {"value"})
     if band.kind == "itakura":
         _check_itakura(pairs, band)
-    blocks = list(_blocks(pairs.x.lengths, pairs.y.lengths, "paired", band))
-    if len(blocks) == 1:
-        result = _gradient(pairs, wanted, cost, band, blocks[0].parameter, gamma, n_threads)
-    else:
-        result = _allocate(pairs, wanted)
-        for block in blocks:
-            chosen = pairs.take(block.rows)
-            part = _gradient(chosen, wanted, cost, band, block.parameter, gamma, n_threads)
-            _scatter(result, part, pairs, block.rows)
+    result = _allocate(pairs, wanted)
+    _core.gradient(
+        *_problem(pairs),
+        _COST[cost.name],
+        cost.scale,
+        _BAND[band.kind],
+        band.parameter,
+        gamma,
+        result.get("value"),
+        result.get("expected_cost"),
+        result.get("x"),
+        result.get("y"),
+        result.get("alignment"),
+        n_threads,
+    )
+    _check_values(result["expected_cost" if np.isinf(gamma) else "value"], band)
     return result
 
 
@@ -240,10 +227,9 @@ def optimal_path(
     resolve_device(device)
     if band.kind == "itakura":
         _check_itakura(pairs, band)
-    (block,) = _blocks(pairs.x.lengths, pairs.y.lengths, "paired", band)
     path = np.empty((int(pairs.x.lengths[0] + pairs.y.lengths[0]) - 1, 2), np.int64)
     length, value = _core.optimal_path(
-        *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], block.parameter, path
+        *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], band.parameter, path
     )
     _check_values(np.asarray(value), band)
     return float(value), path[:length].copy()
@@ -264,108 +250,6 @@ def _allocate(pairs: Pairs, wanted: set[Wanted]) -> dict[Wanted, Array]:
     }
     # Zeros, because the engine adds to the gradients and skips cells outside the band.
     return {name: np.zeros(shapes[name], dtype) for name in wanted}
-
-
-def _gradient(
-    pairs: Pairs,
-    wanted: set[Wanted],
-    cost: ResolvedCost,
-    band: Band,
-    parameter: float,
-    gamma: float,
-    n_threads: int,
-) -> dict[Wanted, Array]:
-    result = _allocate(pairs, wanted)
-    _core.gradient(
-        *_problem(pairs),
-        _COST[cost.name],
-        cost.scale,
-        _BAND[band.kind],
-        parameter,
-        gamma,
-        result.get("value"),
-        result.get("expected_cost"),
-        result.get("x"),
-        result.get("y"),
-        result.get("alignment"),
-        n_threads,
-    )
-    _check_values(result["expected_cost" if np.isinf(gamma) else "value"], band)
-    return result
-
-
-def _scatter(
-    result: dict[Wanted, Array], part: dict[Wanted, Array], pairs: Pairs, rows: NDArray[np.int64]
-) -> None:
-    places = {"x": pairs.x.offsets, "y": pairs.y.offsets, "alignment": pairs.cost_offsets}
-    for name, target in result.items():
-        source = part[name]
-        if name not in places:
-            target[rows] = source
-            continue
-        start = 0
-        for row in rows:
-            first, last = places[name][row], places[name][row + 1]
-            target[first:last] = source[start : start + last - first]
-            start += last - first
-
-
-class _Block(NamedTuple):
-    """Pairs that share one width of the band."""
-
-    pairing: Pairing
-    parameter: float
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    mirror: bool = False
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.rows),) if self.pairing == "paired" else (len(self.rows), len(self.columns))
-
-    def write(self, out: Array, part: Array) -> None:
-        if self.pairing == "paired":
-            out[:, self.rows] = part
-            return
-        out[:, self.rows[:, None], self.columns] = part
-        if self.mirror:
-            out[:, self.columns[:, None], self.rows] = part.transpose(0, 2, 1)
-
-
-def _blocks(
-    x_lengths: NDArray[np.int64], y_lengths: NDArray[np.int64], pairing: Pairing, band: Band
-) -> Iterator[_Block]:
-    """Split the pairs so that each block has one radius.
-
-    One block unless the radius is relative and lengths differ.
-    """
-    rows, columns = np.arange(len(x_lengths)), np.arange(len(y_lengths))
-    if not band.relative:
-        yield _Block(pairing, band.parameter, rows, columns)
-        return
-    x_radii, y_radii = band.radii(x_lengths), band.radii(y_lengths)
-    if pairing == "paired":
-        pair_radii = np.maximum(x_radii, y_radii)
-        for radius in np.unique(pair_radii):
-            yield _Block(pairing, float(radius), np.flatnonzero(pair_radii == radius), columns)
-        return
-    # The radius of a pair is the larger of the two radii, rounding down being monotone: an L of two
-    # rectangles each.
-    for radius in np.unique(np.concatenate([x_radii, y_radii])):
-        here = np.flatnonzero(x_radii == radius)
-        below_y = np.flatnonzero(y_radii < radius)
-        if pairing == "upper":
-            yield _Block("upper", float(radius), here, here)
-            if len(below_y):
-                yield _Block("full", float(radius), here, below_y, mirror=True)
-            continue
-        up_to_y = np.flatnonzero(y_radii <= radius)
-        here_y = np.flatnonzero(y_radii == radius)
-        below_x = np.flatnonzero(x_radii < radius)
-        if len(here) and len(up_to_y):
-            yield _Block("full", float(radius), here, up_to_y)
-        if len(below_x) and len(here_y):
-            yield _Block("full", float(radius), below_x, here_y)
 
 
 def _check_itakura(pairs: Pairs, band: Band) -> None:

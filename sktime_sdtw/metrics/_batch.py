@@ -150,6 +150,9 @@ def gradient(
         wanted.update(name for name in ("x", "y") if name in wrt)
     elif "x" in wrt:
         wanted.add("alignment")
+    in_one_call = "gamma" in wrt and dtype_of(prepared) == np.float64
+    if in_one_call:
+        wanted.add("expected_cost")
     result = _engine.gradient(prepared, wanted, cost, band, gamma, n_jobs, device)
     x, y, slope = result.get("alignment"), None, None
     if "x" in result:
@@ -157,33 +160,27 @@ def gradient(
     if "y" in result:
         y = cost.pull_back(result["y"], pairs.y, prepared.y)
     if "gamma" in wrt:
-        slope = gamma_derivative(prepared, gamma=gamma, cost=cost, band=band, n_jobs=n_jobs, device=device)
-        slope = slope.astype(dtype)
+        # In float64 always: R and <E, D> agree in all but the last digits when gamma is small.
+        wide = result
+        if not in_one_call:
+            sums: set[Wanted] = {"value", "expected_cost"}
+            wide = _engine.gradient(_widened(prepared), sums, cost, band, gamma, n_jobs, device)
+        slope = _gamma_slope(prepared, wide["value"], wide["expected_cost"], gamma).astype(dtype, copy=False)
     return BatchGradient(result["value"].astype(dtype, copy=False), x, y, slope)
 
 
-def gamma_derivative(
-    pairs: Pairs,
-    *,
-    gamma: float,
-    cost: ResolvedCost,
-    band: Band,
-    n_jobs: int | None = None,
-    device: str = "auto",
-) -> Array:
-    """(R - <E, D>) / gamma of prepared pairs, float64; 0 at gamma = 0, where one path has all the weight."""
+def _widened(pairs: Pairs) -> Pairs:
+    costs = None if pairs.costs is None else pairs.costs.astype(np.float64)
+    return Pairs(pairs.x.astype(np.float64), pairs.y.astype(np.float64), costs)
+
+
+def _gamma_slope(pairs: Pairs, value: Array, expected: Array, gamma: float) -> Array:
+    """(R - <E, D>) / gamma; 0 at gamma = 0, where one path has all the weight."""
     if gamma == 0:
-        return np.zeros(len(pairs.x))
-    # In float64 always: R and <E, D> agree in all but the last digits when gamma is small.
-    wide = Pairs(
-        pairs.x.astype(np.float64),
-        pairs.y.astype(np.float64),
-        None if pairs.costs is None else pairs.costs.astype(np.float64),
-    )
-    result = _engine.gradient(wide, {"value", "expected_cost"}, cost, band, gamma, n_jobs, device)
+        return np.zeros(len(value))
     # Minus the entropy of the distribution over paths: at most the logarithm of their number.
     largest = (pairs.x.lengths + pairs.y.lengths - 2) * np.log(1 + np.sqrt(2))
-    return np.clip((result["value"] - result["expected_cost"]) / gamma, -largest, 0.0)
+    return np.clip((value - expected) / gamma, -largest, 0.0)
 
 
 def dtype_of(pairs: Pairs) -> np.dtype[Any]:

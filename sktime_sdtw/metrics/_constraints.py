@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ._numbers import check_number
 
 
@@ -18,25 +15,18 @@ class Band:
 
     Parameters
     ----------
-    kind : {"none", "sakoe_chiba", "itakura"}
+    kind : {"none", "sakoe_chiba", "relative_sakoe_chiba", "itakura"}
     parameter : float
-        The radius in cells (or, where `relative`, as a fraction of the longer series), or the largest slope.
-    relative : bool
+        The radius in cells, or as a fraction of the longer series; or the largest slope.
     """
 
     kind: str = "none"
     parameter: float = 0.0
-    relative: bool = False
 
     def describe(self) -> str:
         """The argument that asked for it, for error messages."""
-        argument = {"sakoe_chiba": "sakoe_chiba_radius", "itakura": "itakura_max_slope"}[self.kind]
+        argument = "itakura_max_slope" if self.kind == "itakura" else "sakoe_chiba_radius"
         return f"{argument}={self.parameter:g}"
-
-    def radii(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Radius in cells for a pair whose longer series has this length, for a relative radius."""
-        # 0.29 * 100 is 28.999999999999996: the small term gives the 29 that was meant.
-        return np.floor(self.parameter * lengths + 1e-9).astype(np.int64)
 
 
 def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) -> Band:
@@ -76,4 +66,4 @@ def _sakoe_chiba(radius: Any) -> Band:
     number = float(radius)
     if not (0 < number <= 1 if relative else number >= 0):
         raise ValueError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
-    return Band("sakoe_chiba", number, relative)
+    return Band("relative_sakoe_chiba" if relative else "sakoe_chiba", number)
