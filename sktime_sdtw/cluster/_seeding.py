@@ -55,9 +55,9 @@ def plus_plus(
 
     Notes
     -----
-    A series is drawn with a probability proportional to its weight times its divergence from the nearest seed so
-    far: Soft-DTW is a squared kind of cost already. The divergence, unlike Soft-DTW, is hardly ever negative, and
-    counts as 0 where it is. Of a few draws the one that lowers the sum of these most is kept.
+    A series is drawn with a probability proportional to its weight times its divergence from the nearest
+    seed so far: Soft-DTW is a squared kind of cost already. The divergence, unlike Soft-DTW, is hardly ever
+    negative, and counts as 0 where it is. Of a few draws the one that lowers the sum of these most is kept.
 
     References
     ----------
