@@ -1,0 +1,1 @@
+"""The place of the CUDA engine; there is none in this release."""

@@ -40,7 +40,6 @@ def as_object_array(series):
 
 def test_containers_of_equal_length():
     import pandas as pd
-    import torch
 
     for X in (
         FLAT,
@@ -54,14 +53,19 @@ def test_containers_of_equal_length():
         pd.DataFrame(FLAT),
         pd.DataFrame(dict(zip("abcdef", FLAT.T, strict=True))),
         [pd.Series(row) for row in FLAT],
-        torch.from_numpy(FLAT),
-        [torch.from_numpy(row) for row in FLAT],
         np.hstack([FLAT, np.full((4, 3), np.nan)]),
         [[*row, None] for row in FLAT.tolist()],
     ):
         same(check_series(X), FLAT)
-    for X in (CUBE, CUBE.tolist(), list(CUBE), torch.from_numpy(CUBE), padded(list(CUBE))):
+    for X in (CUBE, CUBE.tolist(), list(CUBE), padded(list(CUBE))):
         same(check_series(X), CUBE)
+
+
+def test_tensors_of_equal_length():
+    torch = pytest.importorskip("torch")
+    same(check_series(torch.from_numpy(FLAT)), FLAT)
+    same(check_series([torch.from_numpy(row) for row in FLAT]), FLAT)
+    same(check_series(torch.from_numpy(CUBE)), CUBE)
 
 
 def test_containers_of_ragged_series():
