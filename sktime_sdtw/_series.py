@@ -195,7 +195,9 @@ def _to_array(X: Any, name: str) -> Array:
             "a dense numpy array."
         )
     if module == "pandas" and hasattr(X, "to_numpy"):
-        X = X.to_numpy(na_value=np.nan)  # else a missing value of a nullable dtype is an object of its own
+        array = X.to_numpy()
+        # A missing value of a nullable dtype is an object of its own. (pandas 2.0 cannot replace it in ints.)
+        X = X.to_numpy(na_value=np.nan) if array.dtype == object else array
     try:
         return np.asarray(X)
     except ValueError as error:  # numpy says "inhomogeneous shape" where an array is needed
