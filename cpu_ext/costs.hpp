@@ -9,12 +9,27 @@ namespace sdtw::SDTW_ISA {
 // Columns of a tile: D, 2^(−D/γ) and one frontier stay in the first-level cache.
 constexpr int tile_cols = 16;
 
-// log(1 + h) for 0 <= h <= 1: 2·atanh(h/(2 + h)) by its series in t² <= 1/9.
-template <class T> SDTW_INLINE Vec<T> log1p_unit(Vec<T> h) {
-    constexpr int terms = sizeof(T) == 4 ? 8 : 17;
-    Vec<T> t = h / (h + T(2)), t2 = t * t, sum = splat<T>(T(1) / (2 * terms + 1));
+// log((1 + t)/(1 − t)) by its series in t².
+template <class T, int terms> SDTW_INLINE Vec<T> twice_atanh(Vec<T> t) {
+    Vec<T> t2 = t * t, sum = splat<T>(T(1) / (2 * terms + 1));
     for (int k = terms - 1; k >= 0; --k) sum = fma<T>(sum, t2, splat<T>(T(1) / (2 * k + 1)));
     return T(2) * t * sum;
+}
+
+// log(1 + h) for 0 <= h <= 1, where t² <= 1/9.
+template <class T> SDTW_INLINE Vec<T> log1p_unit(Vec<T> h) {
+    return twice_atanh<T, sizeof(T) == 4 ? 8 : 17>(h / (h + T(2)));
+}
+
+// −w·log(w) for 0 <= w <= 1; the mantissa is brought around 1, where t² <= 0.03.
+template <class T> SDTW_INLINE Vec<T> surprise(Vec<T> w) {
+    Vec<T> m, e;
+    normalise<T>(w, m, e);
+    Mask<T> large = m > T(1.41421356);
+    m = select<T>(large, m * T(0.5), m);
+    e = select<T>(large, e + T(1), e);
+    Vec<T> log = fma<T>(e, splat<T>(T(0.69314718055994530942)), twice_atanh<T, sizeof(T) == 4 ? 5 : 11>((m - T(1)) / (m + T(1))));
+    return select<T>(w > T(0), -w * log, Vec<T>{});
 }
 
 // 1 − exp(−u) for u >= 0, accurate for small u too.

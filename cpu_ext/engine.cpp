@@ -45,7 +45,7 @@ template <class T> class PackWorker {
         for (int k = 0; k < count; ++k) {
             const double bound = bounds_.bound(pairs[k]);
             const Index n = x_length(problem_, pairs[k].x), m = y_length(problem_, pairs[k].y);
-            for (int g = 0; g < n_gammas_; ++g) kind[k][g] = arithmetic<T>(bound, gammas_[g], n, m, problem_.band);
+            for (int g = 0; g < n_gammas_; ++g) kind[k][g] = arithmetic<T>(problem_, bound, gammas_[g], n, m);
         }
         // The usual case, all pairs and gammas alike, is one run; a mixed pack computes some lanes in vain.
         for (Arithmetic wanted : {Arithmetic::own, Arithmetic::wide, Arithmetic::hard}) {
@@ -101,7 +101,7 @@ void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atom
     };
     std::vector<Group> groups;
     const auto share = static_cast<Index>(pairs.size()) / std::max(n_threads, 1);
-    const Index most = std::clamp<Index>(share, 1, 2 * lanes);
+    const Index most = std::clamp<Index>(share / 4, lanes, 2 * lanes);
     double bytes = 0;
     for (const PairIndex &pair : pairs) {
         const GroupKey k = key(pair);
@@ -134,7 +134,7 @@ void forward_waves(const Problem<T> &problem, const CostBounds<T> &bounds, const
     for (int g = 0; g < n_gammas; ++g) {
         auto key = [&](PairIndex pair) {
             const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
-            return GroupKey{arithmetic<T>(bounds.bound(pair), gammas[g], n, m, problem.band), value_edge(n, m)};
+            return GroupKey{arithmetic<T>(problem, bounds.bound(pair), gammas[g], n, m), value_edge(n, m)};
         };
         auto size = [&](PairIndex pair, GroupKey) {
             return 32.0 * static_cast<double>(x_length(problem, pair.x) + y_length(problem, pair.y));
@@ -203,7 +203,7 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
     for (Index k = 0; k < problem.n_x; ++k) pairs.push_back({k, k});
     auto key = [&](PairIndex pair) {
         const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
-        return GroupKey{arithmetic<T>(bounds.bound(pair), gamma, n, m, problem.band), gradient_edge(n, m)};
+        return GroupKey{arithmetic<T>(problem, bounds.bound(pair), gamma, n, m), gradient_edge(n, m)};
     };
     auto size = [&](PairIndex pair, GroupKey k) {
         const Index n = x_length(problem, pair.x), m = y_length(problem, pair.y);
@@ -218,6 +218,7 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
             if (!stop) wave.backward(out, stop);
             for (std::size_t i = 0; i < group.size() && !stop; ++i) {
                 if (out.value) out.value[group[i].x] = static_cast<T>(wave.value(i, 0));
+                if (out.entropy) out.entropy[group[i].x] = static_cast<T>(wave.entropy(i));
                 if (out.expected_cost) out.expected_cost[group[i].x] = static_cast<T>(wave.expected_cost(i));
             }
         };

@@ -31,9 +31,10 @@ template <class T> struct Problem {
     Band band;
 };
 
-// Null pointers are not computed. Flat layouts: x and y as the inputs, alignment as Problem::costs.
+// Null pointers are not computed. Flat layouts: x and y as the inputs, alignment as Problem::costs. The entropy is that
+// of the distribution over paths, in nats: dR/dgamma = −entropy.
 template <class T> struct Gradients {
-    T *value, *expected_cost, *x, *y, *alignment;
+    T *value, *expected_cost, *entropy, *x, *y, *alignment;
 };
 
 // out: (n_gammas, n_x, n_y) for full and upper, (n_gammas, n_x) for paired. gamma = 0 is hard DTW.

@@ -204,7 +204,7 @@ void reverse_row(const Region<T> &region, Reversal<T> &back, std::int64_t i, Vec
 }
 
 // Adds weight·(x_i − y_j) of `rows` rows to the gradients, weight = E or, where the slope varies, E·slope.
-template <class T, bool sign, int rows>
+template <class T, bool sign, bool with_y, int rows>
 void accumulate(const Region<T> &region, Reversal<T> &back, std::int64_t i, std::int64_t begin, std::int64_t end) {
     constexpr int L = lane_count<T>;
     const std::int64_t d = region.features, stride = region.cols * L;
@@ -217,16 +217,17 @@ void accumulate(const Region<T> &region, Reversal<T> &back, std::int64_t i, std:
         }
         for (std::int64_t c = begin; c < end; ++c) {
             const Vec<T> y = load<T>(region.y + (c * d + k) * L);
-            T *gy = back.grad_y + (c * d + k) * L;
-            Vec<T> column = load<T>(gy);
+            T *gy = with_y ? back.grad_y + (c * d + k) * L : nullptr;
+            Vec<T> column{};
+            if constexpr (with_y) column = load<T>(gy);
             for (int r = 0; r < rows; ++r) {
                 Vec<T> diff = x[r] - y, w = load<T>(weight + r * stride + c * L);
                 if constexpr (sign)
                     diff = select<T>(diff > T(0), splat<T>(T(1)), select<T>(diff < T(0), splat<T>(T(-1)), Vec<T>{}));
                 sum[r] = fma<T>(w, diff, sum[r]);
-                column = fma<T>(-w, diff, column);
+                if constexpr (with_y) column = fma<T>(-w, diff, column);
             }
-            store<T>(gy, column);
+            if constexpr (with_y) store<T>(gy, column);
         }
         for (int r = 0; r < rows; ++r) {
             T *gx = back.grad_x + ((i + r) * d + k) * L;
@@ -235,7 +236,7 @@ void accumulate(const Region<T> &region, Reversal<T> &back, std::int64_t i, std:
     }
 }
 
-template <class T, bool sign> void accumulate_all(const Region<T> &region, Reversal<T> &back) {
+template <class T, bool sign, bool with_y> void accumulate_all(const Region<T> &region, Reversal<T> &back) {
     constexpr int L = lane_count<T>, block = 4;
     for (std::int64_t i = 0; i < region.rows && slope_varies(region.cost.kind); ++i) {
         const std::int64_t row = i * region.cols;
@@ -248,12 +249,12 @@ template <class T, bool sign> void accumulate_all(const Region<T> &region, Rever
         for (int r = 1; r < block; ++r)
             same &= back.span[2 * (i + r)] == back.span[2 * i] && back.span[2 * (i + r) + 1] == back.span[2 * i + 1];
         if (same)
-            accumulate<T, sign, block>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
+            accumulate<T, sign, with_y, block>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
         else
             for (int r = 0; r < block; ++r)
-                accumulate<T, sign, 1>(region, back, i + r, back.span[2 * (i + r)], back.span[2 * (i + r) + 1]);
+                accumulate<T, sign, with_y, 1>(region, back, i + r, back.span[2 * (i + r)], back.span[2 * (i + r) + 1]);
     }
-    for (; i < region.rows; ++i) accumulate<T, sign, 1>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
+    for (; i < region.rows; ++i) accumulate<T, sign, with_y, 1>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
 }
 
 template <class T> void backward(Region<T> &region, Reversal<T> &back) {
@@ -263,18 +264,26 @@ template <class T> void backward(Region<T> &region, Reversal<T> &back) {
     Vec<T> pending{};
     for (std::int64_t i = region.rows - 1; i >= 0; --i) {
         reverse_row<T>(region, back, i, pending);
-        const std::int64_t at = i * region.cols;
-        Vec<T> sum{};
-        for (std::int64_t c = (at + back.span[2 * i]) * L; c < (at + back.span[2 * i + 1]) * L; c += L)
-            sum = fma<T>(load<T>(back.alignment + c), load<T>(back.cost + c), sum);
-        store<T>(back.expected_cost + i * L, load<T>(back.expected_cost + i * L) + sum);
+        const std::int64_t begin = (i * region.cols + back.span[2 * i]) * L;
+        const std::int64_t end = (i * region.cols + back.span[2 * i + 1]) * L;
+        Vec<T> cost{}, entropy{};
+        for (std::int64_t c = begin; c < end; c += L)
+            cost = fma<T>(load<T>(back.alignment + c), load<T>(back.cost + c), cost);
+        store<T>(back.expected_cost + i * L, load<T>(back.expected_cost + i * L) + cost);
+        if (!back.entropy) continue;
+        for (std::int64_t c = begin; c < end; c += L) {
+            Vec<T> choice = surprise<T>(load<T>(back.weight_up + c)) + surprise<T>(load<T>(back.weight_left + c)) +
+                            surprise<T>(load<T>(back.weight_diag + c));
+            entropy = fma<T>(load<T>(back.alignment + c), choice, entropy);
+        }
+        store<T>(back.entropy + i * L, load<T>(back.entropy + i * L) + entropy);
     }
     store<T>(back.corner_out, pending);
     if (!back.grad_x) return;
     if (region.cost.kind == CostKind::manhattan)
-        accumulate_all<T, true>(region, back);
+        back.grad_y ? accumulate_all<T, true, true>(region, back) : accumulate_all<T, true, false>(region, back);
     else
-        accumulate_all<T, false>(region, back);
+        back.grad_y ? accumulate_all<T, false, true>(region, back) : accumulate_all<T, false, false>(region, back);
 }
 
 }  // namespace

@@ -119,7 +119,7 @@ template <class T> SDTW_INLINE Vec<T> square_root(Vec<T> a) {
 #ifdef SDTW_PICK
     SDTW_PICK(sqrt, a);
 #else
-    for (int l = 0; l < lane_count<T>; ++l) a[l] = std::sqrt(a[l]);
+    for (int l = 0; l < lane_count<T>; ++l) a[l] = sizeof(T) == 4 ? __builtin_sqrtf(a[l]) : __builtin_sqrt(a[l]);
     return a;
 #endif
 }

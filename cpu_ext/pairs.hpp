@@ -122,7 +122,8 @@ enum class Arithmetic : int {
 // float is exact enough while a cell's exponent carries few bits before the point and the sum along a path stays an
 // integer that float holds. double is, until the costs are 2^50 gamma; their rounding is then comparable to gamma, and
 // the soft minimum to the hard one. infinite gamma is the mean over all paths.
-template <class T> Arithmetic arithmetic(double cost_bound, double gamma, Index n, Index m, const Band &band) {
+template <class T> Arithmetic arithmetic(const Problem<T> &p, double cost_bound, double gamma, Index n, Index m) {
+    const Band &band = p.band;
     const double path = static_cast<double>(n + m);
     if (!(cost_bound * path < 1e300))
         throw std::invalid_argument("the costs are too large: their sum along a path overflows; rescale the series.");
@@ -133,7 +134,10 @@ template <class T> Arithmetic arithmetic(double cost_bound, double gamma, Index 
     if (bits > 0x1p50 || (one_path && std::isfinite(gamma))) return Arithmetic::hard;
     if (sizeof(T) == 8) return Arithmetic::own;
     const bool outside = cost_bound * path > 1e37 || cost_bound < 1e-30;
-    const bool inexact = gamma == 0 ? n + m > 4096 : bits > 0x1p14 || bits * path > 0x1p23;
+    // The cells of a likely path lie further below the bound when costs are squares.
+    const bool linear = p.cost.kind == CostKind::euclidean || p.cost.kind == CostKind::manhattan;
+    const double limit = linear ? 0x1p11 : 0x1p14;
+    const bool inexact = gamma == 0 ? n + m > 4096 : bits > limit || bits * path > 0x1p23;
     return outside || inexact ? Arithmetic::wide : Arithmetic::own;
 }
 

@@ -32,7 +32,7 @@ std::int64_t optimal_path(const Problem<T> &p, std::int64_t *path, double *value
     const Index stride = std::max<Index>(1, static_cast<Index>(std::sqrt(static_cast<double>(n))));
     const auto width = static_cast<std::size_t>(m);
     const CostBounds<T> bounds(p);
-    arithmetic<T>(bounds.bound({0, 0}), 0, n, m, p.band);  // refuses costs whose sum overflows
+    arithmetic<T>(p, bounds.bound({0, 0}), 0, n, m);  // refuses costs whose sum overflows
     // Fills row i from the row above; of equal predecessors the diagonal one is taken, then the one above.
     auto fill = [&](Index i, const std::vector<double> &above, std::vector<double> &row, Step *steps) {
         std::fill(row.begin(), row.end(), HUGE_VAL);

@@ -48,9 +48,9 @@ template <class T> struct Reversal {
     T *below_up, *below_diag;                  // [cols]: flows into the last row; out: into the row above
     T *right_left, *right_diag;                // [rows]: flows into the last column; out: into the column left of it
     T *corner_out;                             // [lane]: flow into the cell above and left of (0, 0)
-    T *grad_x, *grad_y;                        // [rows][features][lane], [cols][features][lane], added to; or null;
-                                               // still to be multiplied by constant_slope
-    T *expected_cost;                          // [rows][lane], added to
+    T *grad_x, *grad_y;                        // [rows][features][lane], [cols][features][lane], added to; still to
+                                               // be multiplied by constant_slope. grad_y or both may be null
+    T *expected_cost, *entropy;                // [rows][lane], added to; entropy may be null
 };
 
 // dD/d(x − y) = slope·(x − y); for Manhattan costs, slope·sign(x − y).

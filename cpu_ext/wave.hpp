@@ -7,6 +7,7 @@
 
 #include <barrier>
 #include <memory>
+#include <numeric>
 
 #include "dispatch.hpp"
 #include "lanes.hpp"
@@ -21,7 +22,7 @@ inline Index value_edge(Index n, Index m) {
 }
 inline Index gradient_edge(Index n, Index m) {
     const double cells = static_cast<double>(n) * static_cast<double>(m);
-    return cells <= 0x1p26 ? 64 : cells <= 0x1p28 ? 128 : cells <= 0x1p32 ? 256 : 512;
+    return cells <= 0x1p16 ? 32 : cells <= 0x1p26 ? 64 : cells <= 0x1p28 ? 128 : cells <= 0x1p32 ? 256 : 512;
 }
 
 // A group of pairs with the same edge, computed in arithmetic C from series of type S.
@@ -57,7 +58,7 @@ template <class S, class C> class Wave {
             t.flow_up.assign(width, C(0)), t.flow_diag.assign(width, C(0));
             t.flow_left.assign(height, C(0)), t.flow_left_diag.assign(height, C(0));
             t.flow_corner.assign(static_cast<std::size_t>(t.blocks_x * t.blocks_y), C(0));
-            t.expected.assign(height, C(0));
+            t.expected_cost.assign(height, C(0)), t.entropy.assign(height, C(0));
         }
         march(stop, last_step_, 0, -1,
               [](Worker &worker, const Task *tasks, int count) { worker.backward(tasks, count); });
@@ -69,11 +70,8 @@ template <class S, class C> class Wave {
                           gammas_[static_cast<std::size_t>(gamma)]);
     }
 
-    double expected_cost(std::size_t pair) const {
-        double sum = 0;
-        for (Index i = 0; i < tables_[pair].n; ++i) sum += static_cast<double>(tables_[pair].expected[static_cast<std::size_t>(i)]);
-        return sum;
-    }
+    double expected_cost(std::size_t pair) const { return sum(tables_[pair].expected_cost); }
+    double entropy(std::size_t pair) const { return sum(tables_[pair].entropy); }
 
   private:
     // One gamma's edges of a pair: the row above each row of regions and the column left of each column of regions
@@ -87,11 +85,13 @@ template <class S, class C> class Wave {
         Index n, m, blocks_x, blocks_y, width, height, cell_offset;
         std::vector<Edges> edges;
         std::vector<C> end_m, end_e;
-        std::vector<C> flow_up, flow_diag, flow_left, flow_left_diag, flow_corner, expected;
+        std::vector<C> flow_up, flow_diag, flow_left, flow_left_diag, flow_corner, expected_cost, entropy;
     };
     struct Task {
         Index table, a, b;
     };
+
+    static double sum(const std::vector<C> &rows) { return std::accumulate(rows.begin(), rows.end(), 0.0); }
 
     Table make_table(PairIndex pair, const CostBounds<S> &bounds) const {
         Table t{};
@@ -219,7 +219,8 @@ template <class S, class C> class Wave<S, C>::Worker {
         back_ = {take(square), take(square), take(square), take(square),
                  slope_varies(wave.problem_.cost.kind) ? take(square) : nullptr,
                  take(square), span_, take(line), take(line), take(line), take(line), take(L_),
-                 take(d * line), take(d * line), take(line)};
+                 nullptr, nullptr, take(line), nullptr};
+        grad_x_ = take(d * line), grad_y_ = take(d * line), entropy_ = take(line);
     }
 
     void forward(const Task *tasks, int count) {
@@ -265,9 +266,14 @@ template <class S, class C> class Wave<S, C>::Worker {
             if (task.a + 1 < t.blocks_x && task.b + 1 < t.blocks_y)
                 back_.below_diag[(T_ - 1) * L + l] += t.flow_corner[static_cast<std::size_t>(task.a * t.blocks_y + task.b)];
         }
-        std::fill_n(back_.grad_x, d * rows * L_, C(0));
-        std::fill_n(back_.grad_y, d * cols * L_, C(0));
+        const Gradients<S> &out = wave_.out_;
+        back_.grad_x = out.x || out.y ? grad_x_ : nullptr;
+        back_.grad_y = out.y ? grad_y_ : nullptr;
+        back_.entropy = out.entropy ? entropy_ : nullptr;
+        std::fill_n(grad_x_, d * rows * L_, C(0));
+        std::fill_n(grad_y_, d * cols * L_, C(0));
         std::fill_n(back_.expected_cost, rows * L_, C(0));
+        std::fill_n(entropy_, rows * L_, C(0));
         wave_.kernels_.backward(region_, back_);
         for (int l = 0; l < count; ++l) scatter(tasks[l], l);
     }
@@ -346,7 +352,10 @@ template <class S, class C> class Wave<S, C>::Worker {
         from_lane(back_.right_diag, L, l, t.flow_left_diag.data() + i0, region_.rows);
         if (task.a > 0 && task.b > 0)
             t.flow_corner[static_cast<std::size_t>((task.a - 1) * t.blocks_y + task.b - 1)] = back_.corner_out[l];
-        for (Index i = 0; i < rows; ++i) t.expected[static_cast<std::size_t>(i0 + i)] += back_.expected_cost[i * L + l];
+        for (Index i = 0; i < rows; ++i) {
+            t.expected_cost[static_cast<std::size_t>(i0 + i)] += back_.expected_cost[i * L + l];
+            t.entropy[static_cast<std::size_t>(i0 + i)] += entropy_[i * L + l];
+        }
         const C slope = static_cast<C>(constant_slope(p.cost));
         auto add = [&](const C *packed, S *target, Index count) {
             for (Index i = 0; i < count; ++i)
@@ -368,6 +377,7 @@ template <class S, class C> class Wave<S, C>::Worker {
     std::int32_t *span_ = nullptr;
     std::array<std::int32_t, 64> end_row_{}, end_col_{};
     C *x_ = nullptr, *y_ = nullptr, *low_ = nullptr, *high_ = nullptr, *costs_ = nullptr;
+    C *grad_x_ = nullptr, *grad_y_ = nullptr, *entropy_ = nullptr;
     Region<C> region_{};
     Reversal<C> back_{};
 };

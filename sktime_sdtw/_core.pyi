@@ -33,6 +33,7 @@ def gradient(
     gamma: float,
     value: NDArray[Any] | None,
     expected_cost: NDArray[Any] | None,
+    entropy: NDArray[Any] | None,
     x_gradient: NDArray[Any] | None,
     y_gradient: NDArray[Any] | None,
     alignment: NDArray[Any] | None,

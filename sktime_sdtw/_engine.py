@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .metrics._costs import ResolvedCost
 
 Pairing = Literal["full", "upper", "paired"]
-Wanted = Literal["value", "expected_cost", "x", "y", "alignment"]
+Wanted = Literal["value", "expected_cost", "entropy", "x", "y", "alignment"]
 
 _PAIRING = {"full": 0, "upper": 1, "paired": 2}
 _COST = {
@@ -178,7 +178,7 @@ def gradient(
     Parameters
     ----------
     pairs : Pairs
-    wanted : set of {"value", "expected_cost", "x", "y", "alignment"}
+    wanted : set of {"value", "expected_cost", "entropy", "x", "y", "alignment"}
     cost, band : ResolvedCost, Band
     gamma : float
         0 takes the optimal path, inf the mean over all paths with equal weights.
@@ -186,8 +186,8 @@ def gradient(
     Returns
     -------
     dict of ndarray
-        By the names in `wanted`: value and expected_cost (n,), x and y laid out as the values of the batches,
-        alignment flat as the costs.
+        By the names in `wanted`: value, expected_cost and entropy (n,), x and y laid out as the values of the
+        batches, alignment flat as the costs.
     """
     resolve_device(device)
     n_threads = resolve_n_threads(n_jobs)
@@ -205,6 +205,7 @@ def gradient(
         gamma,
         result.get("value"),
         result.get("expected_cost"),
+        result.get("entropy"),
         result.get("x"),
         result.get("y"),
         result.get("alignment"),
@@ -244,6 +245,7 @@ def _allocate(pairs: Pairs, wanted: set[Wanted]) -> dict[Wanted, Array]:
     shapes: dict[Wanted, tuple[int, ...]] = {
         "value": (len(pairs.x),),
         "expected_cost": (len(pairs.x),),
+        "entropy": (len(pairs.x),),
         "x": pairs.x.values.shape,
         "y": pairs.y.values.shape,
         "alignment": (int(pairs.cost_offsets[-1]),),

@@ -150,37 +150,18 @@ def gradient(
         wanted.update(name for name in ("x", "y") if name in wrt)
     elif "x" in wrt:
         wanted.add("alignment")
-    in_one_call = "gamma" in wrt and dtype_of(prepared) == np.float64
-    if in_one_call:
-        wanted.add("expected_cost")
+    if "gamma" in wrt:
+        wanted.add("entropy")
     result = _engine.gradient(prepared, wanted, cost, band, gamma, n_jobs, device)
-    x, y, slope = result.get("alignment"), None, None
+    x, y = result.get("alignment"), None
     if "x" in result:
         x = cost.pull_back(result["x"], pairs.x, prepared.x)
     if "y" in result:
         y = cost.pull_back(result["y"], pairs.y, prepared.y)
-    if "gamma" in wrt:
-        # In float64 always: R and <E, D> agree in all but the last digits when gamma is small.
-        wide = result
-        if not in_one_call:
-            sums: set[Wanted] = {"value", "expected_cost"}
-            wide = _engine.gradient(_widened(prepared), sums, cost, band, gamma, n_jobs, device)
-        slope = _gamma_slope(prepared, wide["value"], wide["expected_cost"], gamma).astype(dtype, copy=False)
+    # dR/dgamma = (R - <E, D>)/gamma is minus the entropy of the distribution over paths, which the engine
+    # sums without the cancellation of that difference.
+    slope = 0.0 - result["entropy"].astype(dtype, copy=False) if "entropy" in result else None
     return BatchGradient(result["value"].astype(dtype, copy=False), x, y, slope)
-
-
-def _widened(pairs: Pairs) -> Pairs:
-    costs = None if pairs.costs is None else pairs.costs.astype(np.float64)
-    return Pairs(pairs.x.astype(np.float64), pairs.y.astype(np.float64), costs)
-
-
-def _gamma_slope(pairs: Pairs, value: Array, expected: Array, gamma: float) -> Array:
-    """(R - <E, D>) / gamma; 0 at gamma = 0, where one path has all the weight."""
-    if gamma == 0:
-        return np.zeros(len(value))
-    # Minus the entropy of the distribution over paths: at most the logarithm of their number.
-    largest = (pairs.x.lengths + pairs.y.lengths - 2) * np.log(1 + np.sqrt(2))
-    return np.clip((value - expected) / gamma, -largest, 0.0)
 
 
 def dtype_of(pairs: Pairs) -> np.dtype[Any]:
