@@ -61,9 +61,7 @@ template <class Work> void interruptible(double cells, Work &&work) {
         std::thread worker([&] {
             try {
                 work(stop);
-            } catch (...) {
-                error = std::current_exception();
-            }
+            } catch (...) { error = std::current_exception(); }
             std::lock_guard<std::mutex> lock(mutex);
             finished = true;
             done.notify_one();
@@ -111,21 +109,20 @@ template <class T> void define(nb::module_ &m) {
     m.def(
         "gradient",
         [](In<T> x, Offsets x_offsets, In<T> y, Offsets y_offsets, std::optional<In<T>> costs, int cost, double scale,
-           int band, double parameter, double gamma, std::optional<Out<T>> value,
-           std::optional<Out<T>> expected_cost, std::optional<Out<T>> entropy, std::optional<Out<T>> x_gradient,
-           std::optional<Out<T>> y_gradient, std::optional<Out<T>> alignment, int n_threads) {
+           int band, double parameter, double gamma, std::optional<Out<T>> value, std::optional<Out<T>> expected_cost,
+           std::optional<Out<T>> entropy, std::optional<Out<T>> x_gradient, std::optional<Out<T>> y_gradient,
+           std::optional<Out<T>> alignment, int n_threads) {
             auto problem = make_problem<T>(x, x_offsets, y, y_offsets, costs, static_cast<int>(Pairing::paired), cost,
                                            scale, band, parameter);
-            Gradients<T> out{pointer(value), pointer(expected_cost), pointer(entropy), pointer(x_gradient),
-                             pointer(y_gradient), pointer(alignment)};
-            interruptible(4 * count_cells(problem), [&](std::atomic<bool> &stop) {
-                gradient<T>(problem, gamma, out, n_threads, stop);
-            });
+            Gradients<T> out{pointer(value),      pointer(expected_cost), pointer(entropy),
+                             pointer(x_gradient), pointer(y_gradient),    pointer(alignment)};
+            interruptible(4 * count_cells(problem),
+                          [&](std::atomic<bool> &stop) { gradient<T>(problem, gamma, out, n_threads, stop); });
         },
         nb::arg("x"), nb::arg("x_offsets"), nb::arg("y"), nb::arg("y_offsets"), nb::arg("costs").none(),
         nb::arg("cost"), nb::arg("scale"), nb::arg("band"), nb::arg("band_parameter"), nb::arg("gamma"),
-        nb::arg("value").none(), nb::arg("expected_cost").none(), nb::arg("entropy").none(), nb::arg("x_gradient").none(),
-        nb::arg("y_gradient").none(), nb::arg("alignment").none(), nb::arg("n_threads"));
+        nb::arg("value").none(), nb::arg("expected_cost").none(), nb::arg("entropy").none(),
+        nb::arg("x_gradient").none(), nb::arg("y_gradient").none(), nb::arg("alignment").none(), nb::arg("n_threads"));
     m.def(
         "optimal_path",
         [](In<T> x, Offsets x_offsets, In<T> y, Offsets y_offsets, std::optional<In<T>> costs, int cost, double scale,

@@ -28,7 +28,8 @@ template <class T> SDTW_INLINE Vec<T> surprise(Vec<T> w) {
     Mask<T> large = m > T(1.41421356);
     m = select<T>(large, m * T(0.5), m);
     e = select<T>(large, e + T(1), e);
-    Vec<T> log = fma<T>(e, splat<T>(T(0.69314718055994530942)), twice_atanh<T, sizeof(T) == 4 ? 5 : 11>((m - T(1)) / (m + T(1))));
+    Vec<T> log = fma<T>(e, splat<T>(T(0.69314718055994530942)),
+                        twice_atanh<T, sizeof(T) == 4 ? 5 : 11>((m - T(1)) / (m + T(1))));
     return select<T>(w > T(0), -w * log, Vec<T>{});
 }
 

@@ -10,11 +10,11 @@
 namespace sdtw {
 namespace {
 
-constexpr Index batch_bytes = 8 << 20;      // of one thread's packs; larger pairs go region by region
-constexpr double wave_bytes = 16 << 20;     // of the edges that a group of pairs keeps for its gradients
-constexpr Index packs_at_once = 8;          // taken by a thread: neighbours share packed series
+constexpr Index batch_bytes = 8 << 20;   // of one thread's packs; larger pairs go region by region
+constexpr double wave_bytes = 16 << 20;  // of the edges that a group of pairs keeps for its gradients
+constexpr Index packs_at_once = 8;       // taken by a thread: neighbours share packed series
 constexpr int most_lanes = 64;
-constexpr double few_cells = 1 << 15;       // a pair with more is cut into regions when pairs are few
+constexpr double few_cells = 1 << 15;  // a pair with more is cut into regions when pairs are few
 
 // Where the value of a pair goes.
 template <class T> struct Target {
@@ -163,7 +163,8 @@ void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gam
     for (Index first = 0; first < n_gammas && !stop; first += max_gammas) {
         const int count = static_cast<int>(std::min<Index>(max_gammas, n_gammas - first));
         const double *some = gammas + first;
-        const Target<T> target{problem, out + first * (problem.pairing == Pairing::paired ? problem.n_x : problem.n_x * problem.n_y)};
+        const Target<T> target{
+            problem, out + first * (problem.pairing == Pairing::paired ? problem.n_x : problem.n_x * problem.n_y)};
         std::atomic<Index> next{0};
         std::mutex mutex;
         std::vector<PairIndex> waves;
@@ -227,8 +228,8 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
     in_groups(pairs, kernels<T>().lanes, n_threads, stop, key, size, work);
 }
 
-#define SDTW_INSTANTIATE(T)                                                                                      \
-    template void forward<T>(const Problem<T> &, const double *, std::int64_t, T *, int, std::atomic<bool> &);    \
+#define SDTW_INSTANTIATE(T)                                                                                    \
+    template void forward<T>(const Problem<T> &, const double *, std::int64_t, T *, int, std::atomic<bool> &); \
     template void gradient<T>(const Problem<T> &, double, const Gradients<T> &, int, std::atomic<bool> &);
 SDTW_INSTANTIATE(float)
 SDTW_INSTANTIATE(double)

@@ -44,8 +44,7 @@ void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gam
 
 // One gamma, paired. gamma = 0: the optimal path; gamma = inf: the mean over all paths (value is 0 then).
 template <class T>
-void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, int n_threads,
-              std::atomic<bool> &stop);
+void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, int n_threads, std::atomic<bool> &stop);
 
 // The optimal path of one pair, as (i, j) rows into path (room for n + m - 1); returns its length.
 template <class T>

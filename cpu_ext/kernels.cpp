@@ -254,7 +254,8 @@ template <class T, bool sign, bool with_y> void accumulate_all(const Region<T> &
             for (int r = 0; r < block; ++r)
                 accumulate<T, sign, with_y, 1>(region, back, i + r, back.span[2 * (i + r)], back.span[2 * (i + r) + 1]);
     }
-    for (; i < region.rows; ++i) accumulate<T, sign, with_y, 1>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
+    for (; i < region.rows; ++i)
+        accumulate<T, sign, with_y, 1>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
 }
 
 template <class T> void backward(Region<T> &region, Reversal<T> &back) {

@@ -82,22 +82,22 @@ template <class T> SDTW_INLINE bool any(Mask<T> mask) {
 }
 
 #if SDTW_VECTOR_BYTES == 64
-#define SDTW_PICK(name, ...)                                 \
-    if constexpr (sizeof(T) == 4)                            \
-        return (Vec<T>)_mm512_##name##_ps(__VA_ARGS__);      \
-    else                                                     \
+#define SDTW_PICK(name, ...)                            \
+    if constexpr (sizeof(T) == 4)                       \
+        return (Vec<T>)_mm512_##name##_ps(__VA_ARGS__); \
+    else                                                \
         return (Vec<T>)_mm512_##name##_pd(__VA_ARGS__)
 #elif SDTW_VECTOR_BYTES == 32
-#define SDTW_PICK(name, ...)                                 \
-    if constexpr (sizeof(T) == 4)                            \
-        return (Vec<T>)_mm256_##name##_ps(__VA_ARGS__);      \
-    else                                                     \
+#define SDTW_PICK(name, ...)                            \
+    if constexpr (sizeof(T) == 4)                       \
+        return (Vec<T>)_mm256_##name##_ps(__VA_ARGS__); \
+    else                                                \
         return (Vec<T>)_mm256_##name##_pd(__VA_ARGS__)
 #elif defined(__x86_64__)
-#define SDTW_PICK(name, ...)                                 \
-    if constexpr (sizeof(T) == 4)                            \
-        return (Vec<T>)_mm_##name##_ps(__VA_ARGS__);         \
-    else                                                     \
+#define SDTW_PICK(name, ...)                         \
+    if constexpr (sizeof(T) == 4)                    \
+        return (Vec<T>)_mm_##name##_ps(__VA_ARGS__); \
+    else                                             \
         return (Vec<T>)_mm_##name##_pd(__VA_ARGS__)
 #endif
 
@@ -131,9 +131,7 @@ template <class T> SDTW_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
     return a * b + c;
 #endif
 }
-template <class T> SDTW_INLINE Vec<T> absolute(Vec<T> a) {
-    return from_bits<T>(bits<T>(a) & ~bits<T>(-Vec<T>{}));
-}
+template <class T> SDTW_INLINE Vec<T> absolute(Vec<T> a) { return from_bits<T>(bits<T>(a) & ~bits<T>(-Vec<T>{})); }
 
 // The nearest integer, for |a| < 2^22 (float) or 2^51 (double); beyond, a nearby integer.
 template <class T> SDTW_INLINE Vec<T> nearest(Vec<T> a) { return (a + Lanes<T>::magic) - Lanes<T>::magic; }

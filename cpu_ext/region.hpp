@@ -20,17 +20,17 @@ constexpr int max_gammas = 16;
 // the last column. corner: in, the cell above and left of (0, 0); out, the one below and left of the rectangle.
 template <class T> struct Frontier {
     T *top_m, *top_e, *left_m, *left_e, *corner_m, *corner_e;
-    T factor;   // −log2(e)/gamma; 0 stands for gamma = infinity
-    bool hard;  // gamma = 0
+    T factor;                    // −log2(e)/gamma; 0 stands for gamma = infinity
+    bool hard;                   // gamma = 0
     int wait = 0, patience = 0;  // tiles to go before the shared-exponent sweep is tried again; the last such wait
 };
 
 template <class T> struct Region {
     std::int64_t rows, cols, features;
     Cost cost;
-    const T *x;      // [rows][features][lane]
-    const T *y;      // [cols][features][lane]
-    const T *costs;  // [rows][cols][lane], precomputed costs only
+    const T *x;           // [rows][features][lane]
+    const T *y;           // [cols][features][lane]
+    const T *costs;       // [rows][cols][lane], precomputed costs only
     const T *low, *high;  // [rows][lane]: cells low <= j < high lie inside the band; null without a band
     Frontier<T> *frontiers;
     int n_gammas;

@@ -3,10 +3,10 @@
 
 #include "region.hpp"
 
-#define SDTW_DECLARE_KERNELS(isa)                  \
-    namespace sdtw::isa {                          \
-    extern const Kernels<float> float_kernels;     \
-    extern const Kernels<double> double_kernels;   \
+#define SDTW_DECLARE_KERNELS(isa)                \
+    namespace sdtw::isa {                        \
+    extern const Kernels<float> float_kernels;   \
+    extern const Kernels<double> double_kernels; \
     }
 
 #ifdef SDTW_X86

@@ -48,7 +48,8 @@ template <class S, class C> class Wave {
     }
 
     void forward(std::atomic<bool> &stop) {
-        march(stop, 0, last_step_, +1, [](Worker &worker, const Task *tasks, int count) { worker.forward(tasks, count); });
+        march(stop, 0, last_step_, +1,
+              [](Worker &worker, const Task *tasks, int count) { worker.forward(tasks, count); });
     }
 
     void backward(const Gradients<S> &out, std::atomic<bool> &stop) {
@@ -106,9 +107,9 @@ template <class S, class C> class Wave {
             const auto tops = static_cast<std::size_t>(t.width * (keep_ ? t.blocks_x : 1));
             const auto lefts = static_cast<std::size_t>(t.height * (keep_ ? t.blocks_y : 1));
             const auto rows = static_cast<std::size_t>(t.blocks_x);
-            Edges e{std::vector<C>(tops, nothing),        std::vector<C>(tops, no_path<C>),
-                    std::vector<C>(lefts, nothing),       std::vector<C>(lefts, no_path<C>),
-                    std::vector<C>(rows, nothing),        std::vector<C>(rows, no_path<C>)};
+            Edges e{std::vector<C>(tops, nothing),  std::vector<C>(tops, no_path<C>),
+                    std::vector<C>(lefts, nothing), std::vector<C>(lefts, no_path<C>),
+                    std::vector<C>(rows, nothing),  std::vector<C>(rows, no_path<C>)};
             e.corner_m[0] = gamma == 0 ? C(0) : C(1);
             e.corner_e[0] = C(0);
             t.edges.push_back(std::move(e));
@@ -216,10 +217,13 @@ template <class S, class C> class Wave<S, C>::Worker {
         region_.end_m = take(n_gammas * L_), region_.end_e = take(n_gammas * L_);
         if (!for_gradient) return;
         span_ = arena.take<std::int32_t>(2 * side);
-        back_ = {take(square), take(square), take(square), take(square),
-                 slope_varies(wave.problem_.cost.kind) ? take(square) : nullptr,
-                 take(square), span_, take(line), take(line), take(line), take(line), take(L_),
-                 nullptr, nullptr, take(line), nullptr};
+        back_.span = span_;
+        back_.weight_up = take(square), back_.weight_left = take(square), back_.weight_diag = take(square);
+        back_.cost = take(square), back_.alignment = take(square);
+        if (slope_varies(wave.problem_.cost.kind)) back_.slope = take(square);
+        back_.below_up = take(line), back_.below_diag = take(line);
+        back_.right_left = take(line), back_.right_diag = take(line), back_.corner_out = take(L_);
+        back_.expected_cost = take(line);
         grad_x_ = take(d * line), grad_y_ = take(d * line), entropy_ = take(line);
     }
 
@@ -264,7 +268,8 @@ template <class S, class C> class Wave<S, C>::Worker {
             to_lane(back_.right_left, L, l, t.flow_left.data() + i0, rows, rows, none);
             to_lane(back_.right_diag, L, l, t.flow_left_diag.data() + i0, rows, rows, none);
             if (task.a + 1 < t.blocks_x && task.b + 1 < t.blocks_y)
-                back_.below_diag[(T_ - 1) * L + l] += t.flow_corner[static_cast<std::size_t>(task.a * t.blocks_y + task.b)];
+                back_.below_diag[(T_ - 1) * L + l] +=
+                    t.flow_corner[static_cast<std::size_t>(task.a * t.blocks_y + task.b)];
         }
         const Gradients<S> &out = wave_.out_;
         back_.grad_x = out.x || out.y ? grad_x_ : nullptr;
@@ -300,8 +305,9 @@ template <class S, class C> class Wave<S, C>::Worker {
             const Index own_rows = std::min(T_, t.n - i0), own_cols = std::min(T_, t.m - j0);
             if (costs_) {
                 for (Index i = 0; i < rows; ++i)
-                    to_lane(costs_ + i * cols * L_, L, l, p.costs + t.cell_offset + (i0 + std::min(i, own_rows - 1)) * t.m + j0,
-                            own_cols, cols, C(0));
+                    to_lane(costs_ + i * cols * L_, L, l,
+                            p.costs + t.cell_offset + (i0 + std::min(i, own_rows - 1)) * t.m + j0, own_cols, cols,
+                            C(0));
             } else {
                 to_lane(x_, L, l, p.x + (p.x_offsets[t.pair.x] + i0) * d, own_rows * d, rows * d, C(0));
                 to_lane(y_, L, l, p.y + (p.y_offsets[t.pair.y] + j0) * d, own_cols * d, cols * d, C(0));
@@ -359,7 +365,9 @@ template <class S, class C> class Wave<S, C>::Worker {
         const C slope = static_cast<C>(constant_slope(p.cost));
         auto add = [&](const C *packed, S *target, Index count) {
             for (Index i = 0; i < count; ++i)
-                target[i] = static_cast<S>(target[i] + static_cast<S>(slope_varies(p.cost.kind) ? packed[i * L + l] : slope * packed[i * L + l]));
+                target[i] =
+                    static_cast<S>(target[i] + static_cast<S>(slope_varies(p.cost.kind) ? packed[i * L + l]
+                                                                                        : slope * packed[i * L + l]));
         };
         if (out.x) add(back_.grad_x, out.x + (p.x_offsets[t.pair.x] + i0) * d, rows * d);
         if (out.y) add(back_.grad_y, out.y + (p.y_offsets[t.pair.y] + j0) * d, cols * d);
@@ -367,7 +375,8 @@ template <class S, class C> class Wave<S, C>::Worker {
         for (Index i = 0; i < rows; ++i) {
             const Index begin = span_[2 * i], end = std::min<Index>(span_[2 * i + 1], cols);
             S *row = out.alignment + t.cell_offset + (i0 + i) * t.m + j0;
-            for (Index c = begin; c < end; ++c) row[c] = static_cast<S>(back_.alignment[(i * region_.cols + c) * L + l]);
+            for (Index c = begin; c < end; ++c)
+                row[c] = static_cast<S>(back_.alignment[(i * region_.cols + c) * L + l]);
         }
     }
 
