@@ -43,7 +43,8 @@ class SoftDTWKMeans(
         Smoothing of Soft-DTW, >= 0; 0 is k-means under DTW. `median_heuristic_gamma` suggests a value.
     metric : {"divergence", "soft_dtw"}, default="divergence"
         What is summed and compared. The divergence is 0 between equal series and does not favour centres that
-        are smoother than the series; Soft-DTW itself can be negative, and so can `inertia_` with it.
+        are smoother than the series. Soft-DTW itself is often negative, and so is `inertia_` with it; the
+        divergence is so in rare cases, by little.
     init : {"k-means++", "random"} or array-like of n_clusters series, default="k-means++"
         Where the centres start. "k-means++" draws series that are far from each other (by the divergence),
         "random" draws any. Given series need one length.

@@ -58,8 +58,10 @@ class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
     Notes
     -----
     ``transform`` fills a matrix (n_samples, n_samples_fit). It suits ``metric="precomputed"`` of
-    scikit-learn's clustering and embedding; its nearest neighbours refuse negative values, which "soft_dtw"
-    has: see `SoftDTWKNeighborsClassifier`.
+    scikit-learn's clustering and embedding. What scikit-learn builds on its own nearest neighbours, `DBSCAN`
+    too, refuses negative values. "dtw" has none; "soft_dtw" has many, and "divergence" now and then (see
+    `soft_dtw_divergence`). In a pipeline, ``FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max":
+    None})`` sets these to 0.
 
     References
     ----------

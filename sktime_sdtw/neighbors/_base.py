@@ -78,7 +78,7 @@ class NeighborsBase(SeriesEstimator):
         Returns
         -------
         distances : ndarray of shape (n_samples, n_neighbors)
-            Values of `metric`, not where `return_distance` is False.
+            Values of `metric` with their sign, not where `return_distance` is False.
         indices : ndarray of shape (n_samples, n_neighbors), int64
             Which series of fit. Of two at the same distance the one with the smaller index counts as nearer.
         """
@@ -101,7 +101,7 @@ class NeighborsBase(SeriesEstimator):
             raise ValueError(f"{name} requires y to be passed, but the target y is None.")
         if self.weights == "distance" and self.metric == "soft_dtw":
             raise ValueError(
-                "weights='distance' needs a metric that is not negative, 'divergence' or 'dtw': the "
+                "weights='distance' needs a metric whose least value is about 0, 'divergence' or 'dtw': the "
                 "inverse of a signed value is no weight. Got metric='soft_dtw'."
             )
         batch = self._check_series(X, reset=True)
@@ -126,7 +126,7 @@ class NeighborsBase(SeriesEstimator):
                     f"{distances.shape}. Got {weights.shape}."
                 )
             return indices, weights
-        # A divergence of two series that are nearly equal may be less than 0 by rounding.
+        # A divergence may be less than 0: in truth a little (see soft_dtw_divergence), and by rounding.
         distances = np.maximum(distances, 0)
         with np.errstate(divide="ignore"):
             weights = 1 / distances

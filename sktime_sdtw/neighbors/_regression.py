@@ -22,9 +22,9 @@ class SoftDTWKNeighborsRegressor(RegressorMixin, NeighborsBase):
     n_neighbors : int, default=5
         Number of series to take the mean over.
     weights : {"uniform", "distance"} or callable, default="uniform"
-        Of the mean: equal, or the inverse of the distance (which needs a metric that is not negative,
-        "divergence" or "dtw"), or a function from distances (n_samples, n_neighbors) to weights of that
-        shape.
+        Of the mean: equal, or the inverse of the distance, or a function from distances (n_samples,
+        n_neighbors) to weights of that shape. "distance" needs the metric "divergence" or "dtw"; a divergence
+        below 0 counts as 0, and a series at 0 outweighs all that are farther.
     metric : {"divergence", "soft_dtw", "dtw"}, default="divergence"
         "divergence" is the soft-DTW divergence, 0 for equal series. "soft_dtw" is signed, and at a large
         gamma a series is often not its own nearest neighbour. "dtw" is soft-DTW at temperature 0.

@@ -3,11 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from checks_3d import cube, ragged, targets
+from sklearn.cluster import DBSCAN
 from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
 from sktime_sdtw import (
@@ -175,3 +177,19 @@ def test_distances_of_another_precision_still_vanish():
 def test_bad_metric():
     with pytest.raises(ValueError, match="'metric' parameter of SoftDTWDistance"):
         SoftDTWDistance("euclidean").fit(cube())
+
+
+def test_clusters_of_scikit_learn_on_distances():
+    """Its neighbours refuse negative values: the pipeline that the docstring names."""
+    x = [0.17, 0.02, 0.12, -1.17, -2.29, -1.69, -2.17, -1.85]
+    y = [0.21, -0.14, 0.42, -0.68, -1.96, -1.9, -2.07, -1.87]
+    assert SoftDTWDistance().fit_transform([x, y])[0, 1] < 0
+    at_least_zero = FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max": None})
+    model = make_pipeline(SoftDTWDistance(), at_least_zero, DBSCAN(metric="precomputed", min_samples=1))
+    np.testing.assert_array_equal(model.fit_predict([x, y, np.ones(8)]), [0, 0, 1])
+
+
+def test_bad_n_jobs_is_refused_whatever_is_cached():
+    SoftDTWDistance().fit(cube()).transform(cube())
+    with pytest.raises(ValueError, match="n_jobs must be an int other than 0"):
+        SoftDTWDistance(n_jobs=0).fit_transform(cube())

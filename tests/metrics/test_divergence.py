@@ -90,6 +90,18 @@ def test_never_negative_where_that_is_proven(d, options):
     assert pairwise_soft_dtw_divergence(X, **options).min() >= -1e-11
 
 
+def test_squared_distances_may_give_less_than_zero():
+    """No rounding: the oracle agrees. The costs with a proof keep the same two series apart."""
+    x = np.array([[0.17, 0.02, 0.12, -1.17, -2.29, -1.69, -2.17, -1.85]])
+    y = np.array([[0.21, -0.14, 0.42, -0.68, -1.96, -1.9, -2.07, -1.87]])
+    truth = oracle.debiased(term_of("soft", 1.0), x.T, y.T, "sqeuclidean")
+    assert truth == pytest.approx(-0.0229148, abs=1e-7)
+    assert soft_dtw_divergence(x[0], y[0]) == pytest.approx(truth, abs=1e-12)
+    assert pairwise_soft_dtw_divergence(x, y)[0, 0] == pytest.approx(truth, abs=1e-12)
+    for cost in ("gak", "manhattan"):
+        assert soft_dtw_divergence(x[0], y[0], cost=cost) > 0.05
+
+
 def test_mean_cost_is_the_limit_of_sharp():
     rng = np.random.default_rng(4)
     X, Y = rng.normal(size=(3, 6)), rng.normal(size=(2, 7))

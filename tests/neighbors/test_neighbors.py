@@ -79,8 +79,18 @@ def test_a_series_at_distance_zero_decides_alone():
 
 
 def test_weights_by_distance_need_a_distance():
-    with pytest.raises(ValueError, match="weights='distance' needs a metric that is not negative"):
+    with pytest.raises(ValueError, match="weights='distance' needs a metric whose least value"):
         SoftDTWKNeighborsClassifier(weights="distance", metric="soft_dtw").fit(X, LABELS)
+
+
+def test_a_divergence_below_zero_is_as_near_as_can_be():
+    x = [0.17, 0.02, 0.12, -1.17, -2.29, -1.69, -2.17, -1.85]
+    y = [0.21, -0.14, 0.42, -0.68, -1.96, -1.9, -2.07, -1.87]
+    model = SoftDTWKNeighborsClassifier(2, weights="distance").fit([x, np.ones(8)], [0, 1])
+    assert model.kneighbors([y])[0][0, 0] == pytest.approx(-0.0229148, abs=1e-6)
+    np.testing.assert_array_equal(model.predict_proba([y]), [[1.0, 0.0]])
+    regressor = SoftDTWKNeighborsRegressor(2, weights="distance").fit([x, np.ones(8)], [3.0, 5.0])
+    np.testing.assert_array_equal(regressor.predict([y]), [3.0])
 
 
 def test_weights_of_a_function():
