@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._cache import PairCache, resolve_cache
-from ._engine import Pairs, resolve_device
+from ._engine import Pairs, resolve_device, resolve_n_threads
 from ._estimator import COMMON_CONSTRAINTS, GAMMA, StrOptions
 from ._series import Array, SeriesBatch
 from .metrics import _batch
@@ -111,7 +111,9 @@ def measure_of(estimator: Any, **overrides: Any) -> Measure:
     """The measure that an estimator's parameters describe; `overrides` replace some of them."""
     params = {name: getattr(estimator, name) for name in MEASURE_CONSTRAINTS if hasattr(estimator, name)}
     params |= overrides
-    resolve_device(params["device"])  # here, so that fit refuses a device that predict could not use
+    # Here, so that fit refuses what predict could not use, also where all values come from the cache.
+    resolve_device(params["device"])
+    resolve_n_threads(params["n_jobs"])
     return Measure(
         metric=params["metric"],
         gamma=params["gamma"],

@@ -198,6 +198,8 @@ def _to_array(X: Any, name: str) -> Array:
         array = X.to_numpy()
         # A missing value of a nullable dtype is an object of its own. (pandas 2.0 cannot replace it in ints.)
         X = X.to_numpy(na_value=np.nan) if array.dtype == object else array
+    if isinstance(X, np.ma.MaskedArray):  # what is masked is missing, and asarray would bring it back
+        X = (np.ma.asarray(X, dtype=np.float64) if X.dtype.kind in "biu" else X).filled(np.nan)
     try:
         return np.asarray(X)
     except ValueError as error:  # numpy says "inhomogeneous shape" where an array is needed
@@ -232,7 +234,9 @@ def _from_objects(array: Array, name: str) -> Array:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} holds something that is not a real number: {error}") from error
+        raise type(error)(
+            f"{name} holds something that is not a real number; real numbers are accepted. ({error})"
+        ) from error
 
 
 def _read(X: Any, name: str) -> SeriesBatch:

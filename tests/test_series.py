@@ -128,6 +128,17 @@ def test_data_frame_with_missing_values():
         check_series(pd.DataFrame({"a": ["u", "v"]}))
 
 
+def test_what_is_masked_is_missing():
+    mask = np.zeros(FLAT.shape, dtype=bool)
+    mask[1, 3:] = True
+    for dtype in (np.float32, np.float64, int):
+        X = np.ma.masked_array(FLAT.astype(dtype), mask)
+        same(check_series(X), [*X.data[:1], X.data[1, :3], *X.data[2:]])
+    mask[0, 1] = True
+    with pytest.raises(ValueError, match=r"X\[0\] contains NaN before its end"):
+        check_series(np.ma.masked_array(FLAT, mask))
+
+
 def test_good_arrays_are_not_copied():
     assert np.shares_memory(check_series(CUBE).values, CUBE)
     assert np.shares_memory(check_single_series(CUBE[0]), CUBE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -163,11 +164,12 @@ class TimeSeriesScaler(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=
         """Lower end and width of the range after scaling by center and scale."""
         if self.method == "standard":
             return 0.0, 1.0
-        if len(self.feature_range) != 2 or not self.feature_range[0] < self.feature_range[1]:
-            raise ValueError(
-                f"feature_range must be (smallest, largest), smallest < largest; got {self.feature_range}."
-            )
+        accepted = "feature_range must be (smallest, largest), finite numbers, smallest < largest"
+        if len(self.feature_range) != 2 or not all(isinstance(end, Real) for end in self.feature_range):
+            raise ValueError(f"{accepted}. Got {self.feature_range}.")
         low, high = self.feature_range
+        if not (low < high and np.isfinite(high - low)):
+            raise ValueError(f"{accepted}. Got {self.feature_range}.")
         return float(low), float(high - low)
 
     def __sklearn_tags__(self) -> Tags:

@@ -179,8 +179,9 @@ def test_bad_parameters():
         TimeSeriesScaler(method="robust").fit(X)
     with pytest.raises(ValueError, match="'scope' parameter"):
         TimeSeriesScaler(scope="feature").fit(X)
-    with pytest.raises(ValueError, match="feature_range must be"):
-        TimeSeriesScaler(method="minmax", feature_range=(1.0, 1.0)).fit(X)
+    for bad in ((1.0, 1.0), (0.0, np.nan), (0.0, np.inf), ("a", "b"), (0.0, 1.0, 2.0)):
+        with pytest.raises(ValueError, match="feature_range must be"):
+            TimeSeriesScaler(method="minmax", feature_range=bad).fit(X)
     with pytest.raises(ValueError, match="NaN before its end"):
         TimeSeriesScaler().fit([[np.nan, 2.0]])
 
