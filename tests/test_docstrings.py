@@ -15,7 +15,8 @@ import sktime_sdtw
 # demo is a program: it reads real data and takes its time.
 MODULES = sorted(
     module.name
-    for module in pkgutil.walk_packages(sktime_sdtw.__path__, "sktime_sdtw.")
+    # Not __path__, which in an editable installation holds the folder of the project too.
+    for module in pkgutil.walk_packages([str(Path(sktime_sdtw.__file__).parent)], "sktime_sdtw.")
     if module.name.rsplit(".", 1)[-1] not in {"_core", "__main__", "demo"}
 )
 GUIDE = Path(__file__).parent.parent / "docs" / "guide"
