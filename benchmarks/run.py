@@ -11,7 +11,7 @@ are left out with a note; two are not on the index and are used from clones:
     --maghoumi PATH          a clone of Maghoumi/pytorch-softdtw-cuda
 
 The figures go to benchmarks/results/DATE.json, and as a table to the screen; with --update also into
-benchmarks/README.md.
+benchmarks/README.md and, in short, into README.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ONE_THREAD = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"]
 US = "sktime-sdtw"
+PEERS = ["tslearn", "dtaidistance", "aeon"]
 
 
 def measure(name: str, shrink: int, repeats: int, min_seconds: float) -> dict[str, Any]:
@@ -117,13 +118,42 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *notes, *skipped])
 
 
+def summary(report: dict[str, Any]) -> str:
+    """Return the few lines for the first screen of the project: workloads with a ratio to reach."""
+    info = report["machine"]
+    lines = ["| workload, one thread | ours | times faster than |", "| --- | ---: | --- |"]
+    for result in report["results"]:
+        ratios = [
+            f"{name} {result['ratios'][name]:.3g}" for name in result["targets"] if name in result["ratios"]
+        ]
+        if ratios and "one thread" not in result["targets"]:
+            time = seconds(result["times"][US]["median_s"])
+            lines.append(f"| {result['title']} ({result['isa']}) | {time} | {', '.join(ratios)} |")
+    versions = ", ".join(f"{name} {info['versions'][name]}" for name in PEERS if name in info["versions"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Measured on {info['date']} on one core of an {info['cpu']} against {versions}, in one run.",
+        ]
+    )
+
+
 def update(path: Path, text: str) -> None:
     """Put text between the two markers of a Markdown file."""
     begin, end = "<!-- table: begin -->", "<!-- table: end -->"
     page = path.read_text()
     if begin not in page or end not in page:
         raise SystemExit(f"{path} lacks the markers {begin} and {end}")
-    path.write_text(page[: page.index(begin) + len(begin)] + f"\n{text}\n" + page[page.index(end) :])
+    path.write_text(page[: page.index(begin) + len(begin)] + f"\n\n{text}\n\n" + page[page.index(end) :])
+
+
+def publish(report: dict[str, Any], files: bool) -> None:
+    """Print the table; on request also write it into the two pages that show it."""
+    print(table(report))
+    if files:
+        update(HERE / "README.md", table(report))
+        update(HERE.parent / "README.md", summary(report))
 
 
 def arguments() -> argparse.Namespace:
@@ -143,7 +173,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sdtw-cuda-torch", metavar="PATH")
     parser.add_argument("--maghoumi", metavar="PATH")
     parser.add_argument("--output", type=Path, metavar="JSON", help="where the figures go")
-    parser.add_argument("--update", action="store_true", help="write the table into benchmarks/README.md")
+    parser.add_argument(
+        "--update", action="store_true", help="write the tables into benchmarks/README.md and README.md"
+    )
     parser.add_argument("--table", type=Path, metavar="JSON", help="only print the table of earlier figures")
     parser.add_argument("--task", choices=["time", "memory"], help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -153,9 +185,7 @@ def main() -> None:
     args = arguments()
     if args.table:
         report = json.loads(args.table.read_text())
-        print(table(report))
-        if args.update:
-            update(HERE / "README.md", table(report))
+        publish(report, args.update)
         return
     if args.task == "time":
         print(json.dumps(measure(args.only[0], args.shrink, args.repeats, args.min_seconds)))
@@ -191,9 +221,7 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(report, indent=1) + "\n")
     print(f"\nfigures in {output}\n", file=sys.stderr)
-    print(table(report))
-    if args.update:
-        update(HERE / "README.md", table(report))
+    publish(report, args.update)
 
 
 if __name__ == "__main__":
