@@ -15,7 +15,7 @@ from ._series import Array, SeriesBatch
 from .metrics import _batch
 from .metrics._constraints import Band, resolve_band
 from .metrics._costs import ResolvedCost, resolve_cost
-from .metrics._divergence import _debias as debias
+from .metrics._divergence import debias
 
 METRICS = {"soft_dtw", "divergence", "dtw"}
 
@@ -26,6 +26,26 @@ MEASURE_CONSTRAINTS: dict[str, list[Any]] = {
     "gamma": GAMMA,
     "cache": [StrOptions({"auto"}), PairCache, None],
 }
+
+
+@dataclass(frozen=True)
+class SelfTerms:
+    """Soft-DTW of some series with themselves, none where the metric needs none, and what it was asked for.
+
+    An estimator keeps them from fit. `set_params` after that makes them useless; `Measure.matrix` sees it.
+
+    Parameters
+    ----------
+    problem : tuple
+    values : ndarray of shape (n_samples,) or (0,)
+    """
+
+    problem: tuple[Any, ...]
+    values: Array
+
+    def take(self, indices: Any) -> SelfTerms:
+        """Those of the chosen series."""
+        return SelfTerms(self.problem, self.values[indices]) if len(self.values) else self
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,9 @@ class Measure:
     n_jobs: int | None = None
     device: str = "auto"
 
-    def matrix(self, x: SeriesBatch, y: SeriesBatch | None = None, *, self_y: Array | None = None) -> Array:
+    def matrix(
+        self, x: SeriesBatch, y: SeriesBatch | None = None, *, self_y: SelfTerms | None = None
+    ) -> Array:
         """All pairs, (len(x), len(y)), in the wider of the two dtypes; y=None stands for x, and is symmetric.
 
         `self_y` are the `self_terms` of y, where they are known.
@@ -63,23 +85,30 @@ class Measure:
                 debias(values, own, own)
             return values
         dtype = np.result_type(x.dtype, y.dtype)
-        if self_y is None or dtype != y.dtype:
-            # Terms of another precision would not cancel for equal series.
+        # Terms of another precision would not cancel for equal series.
+        if self_y is None or self_y.problem != self._problem or dtype != y.dtype:
             self_y = self.self_terms(y.astype(dtype))
         x, y = x.astype(dtype), y.astype(dtype)
         values = self._values(x, y)
         if self.metric == "divergence":
-            debias(values, self.self_terms(x), self_y)
+            debias(values, self.self_terms(x).values, self_y.values)
         return values
 
-    def self_terms(self, x: SeriesBatch) -> Array:
-        """Soft-DTW of each series with itself, (len(x),), for a divergence; else an empty array."""
+    def self_terms(self, x: SeriesBatch) -> SelfTerms:
+        """Soft-DTW of each series with itself, which a divergence takes off."""
         if self.metric != "divergence":
-            return np.empty(0, dtype=x.dtype)
+            return SelfTerms(self._problem, np.empty(0, dtype=x.dtype))
         if self._is_cached:
             assert self.cache is not None
-            return self.cache.self_values(x, self._temperature, (self.cost, self.band), self._compute_self)
-        return self._compute_self(x, None, np.array([self._temperature]))[0]
+            problem = (self.cost, self.band)
+            values = self.cache.self_values(x, self._temperature, problem, self._compute_self)
+        else:
+            values = self._compute_self(x, None, np.array([self._temperature]))[0]
+        return SelfTerms(self._problem, values)
+
+    @property
+    def _problem(self) -> tuple[Any, ...]:
+        return self.metric, self._temperature, self.cost, self.band
 
     @property
     def _temperature(self) -> float:

@@ -188,8 +188,7 @@ class SoftDTWNystroem(KernelTransformer):
         distance = np.full(len(batch), np.inf)
         while len(chosen) < n_components:
             last = chosen[-1:]
-            self_last = self_terms[last] if len(self_terms) else None
-            column = measure.matrix(batch, batch.take(last), self_y=self_last)
+            column = measure.matrix(batch, batch.take(last), self_y=self_terms.take(last))
             # |phi(x) - phi(y)|² = 2 - 2 k(x, y), as k(x, x) = 1
             distance = np.minimum(distance, np.maximum(2.0 - 2.0 * self._to_kernel(column)[:, 0], 0.0))
             distance[chosen] = 0.0

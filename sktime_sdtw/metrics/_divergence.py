@@ -202,7 +202,7 @@ def pairwise_soft_dtw_divergence(
     x_terms = values.diagonal(axis1=1, axis2=2).copy() if y is None else self_terms(x)
     y_terms = x_terms if y is None else self_terms(y)
     for matrix, x_term, y_term in zip(values, x_terms, y_terms, strict=True):
-        _debias(matrix, x_term, y_term)
+        debias(matrix, x_term, y_term)
     return np.asarray(values[0]) if single else values
 
 
@@ -364,13 +364,13 @@ def _pairwise_expected_divergence(
             values[columns, rows] = values[rows, columns]
     if y is None:
         own = values.diagonal().copy()
-        _debias(values, own, own)
+        debias(values, own, own)
     else:
-        _debias(values, expected(Pairs(x, x)), expected(Pairs(y, y)))
+        debias(values, expected(Pairs(x, x)), expected(Pairs(y, y)))
     return values
 
 
-def _debias(matrix: Array, x_terms: Array, y_terms: Array) -> None:
+def debias(matrix: Array, x_terms: Array, y_terms: Array) -> None:
     """In place, row by row: no second matrix is needed. The sum first: symmetry stays exact."""
     for row, x_term in zip(matrix, x_terms, strict=True):
         row -= 0.5 * (x_term + y_terms)

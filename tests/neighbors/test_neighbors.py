@@ -130,6 +130,16 @@ def test_chunks_change_nothing():
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    "change", [{"gamma": 0.05}, {"metric": "dtw"}, {"cost": "manhattan"}, {"sakoe_chiba_radius": 1}]
+)
+def test_parameters_set_after_fit_count_in_full(change):
+    """What fit kept of the old ones must not be taken off the values of the new ones."""
+    model = SoftDTWKNeighborsClassifier(3, gamma=2.0, cache=None).fit(X, LABELS).set_params(**change)
+    fresh = SoftDTWKNeighborsClassifier(3, gamma=2.0, cache=None).set_params(**change).fit(X, LABELS)
+    np.testing.assert_array_equal(model.kneighbors(QUERIES)[0], fresh.kneighbors(QUERIES)[0])
+
+
 def test_float32_and_float64_mix():
     single = [series.astype(np.float32) for series in X]
     model = SoftDTWKNeighborsClassifier(1).fit(single, LABELS)
