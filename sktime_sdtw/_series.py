@@ -183,6 +183,11 @@ def to_float_array(X: Any, name: str) -> Array:
     return array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)
 
 
+def is_list(X: Any) -> bool:
+    """Whether a container is read series by series: a list, a tuple, or an object array of arrays."""
+    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+
+
 def _to_array(X: Any, name: str) -> Array:
     if X is None:
         raise TypeError(f"{name} is None; an array of real numbers is needed.")
@@ -240,7 +245,7 @@ def _from_objects(array: Array, name: str) -> Array:
 
 
 def _read(X: Any, name: str) -> SeriesBatch:
-    if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1):
+    if is_list(X):
         return _read_sequence(X, name)
     return _read_array(to_float_array(X, name), name)
 

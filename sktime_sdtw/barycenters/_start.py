@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .._resample import resample
 from .._series import Array, SeriesBatch, check_single_series
-from ..preprocessing._resampler import _interpolate
 from ._objective import Alignment, Floats
 
 
@@ -35,11 +35,6 @@ def check_weights(weights: Any, n_samples: int, *, name: str = "weights") -> Flo
     if not array.any():
         raise ValueError(f"{accepted}, and one of them > 0. Got zeros only.")
     return array
-
-
-def resample(series: SeriesBatch, length: int) -> Floats:
-    """Series at a common number of evenly spread time steps, (n_samples, length, n_features)."""
-    return _interpolate(series.astype(np.float64), length)
 
 
 def mean_length(series: SeriesBatch, weights: Floats) -> int:

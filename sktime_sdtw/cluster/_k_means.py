@@ -22,9 +22,10 @@ from .._estimator import (
     fit_context,
     restore_layout,
 )
+from .._resample import resample
 from .._series import Array, SeriesBatch, check_series
 from ..barycenters._objective import Alignment, CentreLoss, Floats, distances
-from ..barycenters._start import check_weights, mean_length, resample
+from ..barycenters._start import check_weights, mean_length
 from ._callbacks import CallbackSupportMixin, Progress, with_callbacks
 from ._lloyd import Clustering, lloyd, smooth_start
 from ._seeding import merge_equal, plus_plus, random_seeds

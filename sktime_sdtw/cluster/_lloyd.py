@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._resample import resample
 from .._series import Array
 from ..barycenters._lbfgs import LBFGS, minimise
 from ..barycenters._objective import CentreLoss, Floats, Ints
-from ..barycenters._start import resample
 
 # Of the start that `smooth_start` makes. With 10, on four data sets of 60 to 100 series and gamma 0.1 and
 # 1, the mean inertia of eight random states came out up to 9 % lower than without, and mostly the same for

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._engine import Pairs
-from .._series import Array, SeriesBatch, check_series, check_single_series, to_float_array
+from .._series import Array, SeriesBatch, check_series, check_single_series, is_list, to_float_array
 from ._batch import precomputed_pairs
 from ._costs import ResolvedCost, check_cost_matrix
 from ._numbers import check_number
@@ -80,7 +80,7 @@ def shaped_like(X: Any, flat: Array | None, offsets: NDArray[np.int64]) -> Any:
         return None
     if isinstance(X, SeriesBatch):
         shapes: list[tuple[int, ...]] = [(int(length), X.n_features) for length in X.lengths]
-    elif _is_listlike(X):
+    elif is_list(X):
         shapes = [to_float_array(element, "X").shape for element in X]
     else:
         array = to_float_array(X, "X")
@@ -93,10 +93,6 @@ def _padded(values: Array, shape: tuple[int, ...]) -> Array:
     out = np.zeros(math.prod(shape), values.dtype)
     out[: values.size] = values.ravel()
     return out.reshape(shape)
-
-
-def _is_listlike(X: Any) -> bool:
-    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
 def _same_kind(x: SeriesBatch, y: SeriesBatch, x_name: str, y_name: str) -> tuple[SeriesBatch, SeriesBatch]:

@@ -11,14 +11,12 @@ from .. import _engine
 from .._series import Array, to_float_array
 from . import _batch
 from ._arguments import check_gamma, check_gammas, read_pair, read_paired, read_pairwise, shaped_like
-from ._batch import paired_gradient as _paired_gradient
 from ._constraints import resolve_band
 from ._costs import ResolvedCost, resolve_cost
 
 __all__ = [
     "PairedGradient",
     "SoftDTWGradient",
-    "_paired_gradient",
     "paired_soft_dtw",
     "paired_soft_dtw_gradient",
     "pairwise_soft_dtw",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._series import Array, SeriesBatch
+from .._series import Array, SeriesBatch, is_list
 
 Kind = Literal["batch", "list", "array"]
 
@@ -35,7 +35,7 @@ class Container:
         """Of `X`, which `check_series` has read as `batch`."""
         if isinstance(X, SeriesBatch):
             return cls("batch", is_flat=False)
-        if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1):
+        if is_list(X):
             element = X[0]
             # Nested lists of numbers are array-likes to scikit-learn, and an array comes back; lists of
             # arrays are not.

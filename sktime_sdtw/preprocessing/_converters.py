@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._series import Array, SeriesBatch, check_series, to_float_array
+from .._series import Array, SeriesBatch, check_series, is_list, to_float_array
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -153,7 +153,7 @@ def to_channels_first(X: Any) -> Array | list[Array]:
     (10, 1, 50)
     """
     batch = check_series(X)
-    if isinstance(X, SeriesBatch) or _is_list(X):
+    if isinstance(X, SeriesBatch) or is_list(X):
         return [np.ascontiguousarray(series.T).copy() for series in batch.to_list()]
     return np.ascontiguousarray(batch.to_padded(X.shape[1]).transpose(0, 2, 1))
 
@@ -274,13 +274,9 @@ def to_multiindex(X: Any, *, columns: Sequence[str] | None = None) -> DataFrame:
     return pd.DataFrame(batch.values.copy(), index=index, columns=names)
 
 
-def _is_list(X: Any) -> bool:
-    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
-
-
 def _swap_axes(X: Any, expected: str) -> Array | list[Array]:
     """The last two axes of a 3-D array, or of every array of a list, changed over."""
-    if _is_list(X):
+    if is_list(X):
         elements: Iterable[Any] = X
         arrays = [to_float_array(element, f"X[{i}]") for i, element in enumerate(elements)]
         for i, array in enumerate(arrays):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from .._estimator import Interval, SeriesEstimator, fit_context
-from .._series import Array, SeriesBatch
+from .._resample import resample
+from .._series import Array
 from ._container import Container
 
 
@@ -92,22 +92,10 @@ class TimeSeriesResampler(TransformerMixin, SeriesEstimator, auto_wrap_output_ke
         """
         check_is_fitted(self)
         batch = self._check_series(X, reset=False)
-        return Container.of(X, batch).wrap_array(_interpolate(batch, self.length_))
+        cube = resample(batch, self.length_).astype(batch.dtype, copy=False)
+        return Container.of(X, batch).wrap_array(cube)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _interpolate(batch: SeriesBatch, length: int) -> Array:
-    """Values (n_samples, length, n_features) at evenly spread times."""
-    steps = max(length - 1, 1)
-    # In integers, so that a time step that stays in place is hit exactly.
-    positions = np.arange(length) * (batch.lengths[:, None] - 1)
-    before, rest = np.divmod(positions, steps)
-    after = before + (rest > 0)
-    fraction = (rest / steps).astype(batch.dtype)[:, :, None]
-    starts = batch.offsets[:-1, None]
-    result: Array = batch.values[starts + before] * (1 - fraction) + batch.values[starts + after] * fraction
-    return result
