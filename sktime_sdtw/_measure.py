@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ MEASURE_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class SelfTerms:
+class SelfTerms(NamedTuple):
     """Soft-DTW of some series with themselves, none where the metric needs none, and what it was asked for.
 
     An estimator keeps them from fit. `set_params` after that makes them useless; `Measure.matrix` sees it.
@@ -108,7 +107,10 @@ class Measure:
 
     @property
     def _problem(self) -> tuple[Any, ...]:
-        return self.metric, self._temperature, self.cost, self.band
+        # Plain values: it stands in the fitted state of estimators. A callable is a parameter of theirs.
+        cost, band = self.cost, self.band
+        function = () if cost.function is None else (cost.function,)
+        return (self.metric, self._temperature, cost.name, cost.scale, *function, band.kind, band.parameter)
 
     @property
     def _temperature(self) -> float:
