@@ -141,6 +141,11 @@ class BarycenterDisplay:
         batch = check_series(self.X)
         center = check_single_series(self.barycenter, name="barycenter")
         n_features = batch.n_features
+        if center.shape[1] != n_features:
+            raise ValueError(
+                f"barycenter has {center.shape[1]} features per time step, but X has {n_features}, read as "
+                "(n_samples, n_timestamps, n_features)."
+            )
         self.figure_, self.axes_ = make_axes(
             ax, (n_features, 1), n_features, (6.0, 3.2 if n_features == 1 else 1.9)
         )

@@ -119,6 +119,15 @@ class ClusterDisplay:
         labels = np.asarray(self.labels)
         if labels.shape != (len(batch),):
             raise ValueError(f"labels has shape {labels.shape}; X has {len(batch)} series.")
+        if self.y is not None and np.shape(self.y) != (len(batch),):
+            raise ValueError(f"y has shape {np.shape(self.y)}; X has {len(batch)} series.")
+        if centers.n_features != batch.n_features:
+            raise ValueError(
+                f"centers have {centers.n_features} features per time step, but X has {batch.n_features}, "
+                "read as (n_samples, n_timestamps, n_features)."
+            )
+        if n_columns is not None and n_columns < 1:
+            raise ValueError(f"n_columns must be an int >= 1, or None. Got {n_columns!r}.")
         n_clusters, n_features = len(centers), batch.n_features
         columns = n_clusters if n_features > 1 else (n_columns or _columns(n_clusters))
         rows = n_features if n_features > 1 else -(-n_clusters // columns)

@@ -146,6 +146,8 @@ class TestBarycenter:
     def test_not_fitted(self):
         with pytest.raises(NotFittedError):
             BarycenterDisplay.from_estimator(SoftDTWBarycenter(), [[0.0, 1.0]])
+        with pytest.raises(ValueError, match="barycenter has 1 features per time step, but X has 2"):
+            BarycenterDisplay(np.zeros((3, 4, 2)), np.zeros(4)).plot()
 
 
 class TestCluster:
@@ -211,6 +213,12 @@ class TestCluster:
     def test_errors(self):
         with pytest.raises(ValueError, match="labels has shape"):
             ClusterDisplay(np.zeros((2, 3)), [0], np.ones((2, 3))).plot()
+        with pytest.raises(ValueError, match="y has shape"):
+            ClusterDisplay(np.zeros((2, 3)), [0, 1], np.ones((2, 3)), y=[0]).plot()
+        with pytest.raises(ValueError, match="centers have 1 features per time step, but X has 2"):
+            ClusterDisplay(np.zeros((2, 3, 2)), [0, 1], np.ones((2, 3))).plot()
+        with pytest.raises(ValueError, match="n_columns must be an int >= 1"):
+            ClusterDisplay(np.zeros((2, 3)), [0, 1], np.ones((2, 3))).plot(n_columns=-1)
         with pytest.raises(NotFittedError):
             ClusterDisplay.from_estimator(SoftDTWKMeans(), np.zeros((2, 3)))
 
