@@ -92,7 +92,10 @@ class PairCache:
     """
 
     def __init__(self, gammas: Any = None, *, max_bytes: int = 256 * 2**20) -> None:
-        grid = np.empty(0) if gammas is None else np.unique(np.asarray(gammas, dtype=np.float64))
+        try:
+            grid = np.empty(0) if gammas is None else np.unique(np.asarray(gammas, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"gammas must be finite numbers >= 0. Got {gammas!r}.") from error
         if not (np.isfinite(grid) & (grid >= 0)).all():
             raise ValueError(f"gammas must be finite numbers >= 0. Got {gammas!r}.")
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, (int, np.integer)) or max_bytes < 0:

@@ -266,7 +266,7 @@ def test_clear():
 
 @pytest.mark.parametrize("gammas", [[-1.0], [np.nan], [np.inf], "a"])
 def test_bad_gammas(gammas):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="gammas must be finite numbers >= 0"):
         PairCache(gammas)
 
 

@@ -97,6 +97,8 @@ class SoftDTWKNeighborsRegressor(RegressorMixin, NeighborsBase):
         self : SoftDTWKNeighborsRegressor
         """
         targets = self._fit_series(X, y)
+        if targets.dtype.kind in "SU":
+            raise ValueError(f"y holds strings (dtype {targets.dtype}); real numbers are accepted.")
         self._targets = check_array(
             targets,
             ensure_2d=False,

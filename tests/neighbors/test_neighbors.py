@@ -181,3 +181,5 @@ def test_bad_calls():
         model.fit(X, None)
     with pytest.raises(ValueError, match="Input y contains NaN"):
         SoftDTWKNeighborsRegressor().fit(X, np.full(12, np.nan))
+    with pytest.raises(ValueError, match="y holds strings"):
+        SoftDTWKNeighborsRegressor().fit(X, ["a"] * 12)
