@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import joblib
+import numpy as np
 import pytest
 
 from sktime_sdtw import _engine
@@ -43,3 +46,33 @@ def test_threads_inside_a_worker_do_not_multiply():
 
 def test_instruction_set():
     assert _engine.instruction_set()
+
+
+def run_with(isa: str) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import numpy as np; from sktime_sdtw import _engine, paired_soft_dtw_gradient as f;"
+        "X = np.random.default_rng(0).normal(size=(2, 20, 70)).cumsum(2);"
+        "g = f(X[0], X[1], gamma=0.5, wrt=('x', 'y', 'gamma'));"
+        "print(_engine.instruction_set(), *np.concatenate([g.value, g.gamma, g.x.ravel(), g.y.ravel()]))"
+    )
+    environment = {**os.environ, "SKTIME_SDTW_ISA": isa}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+def test_lower_instruction_sets():
+    best = _engine.instruction_set()
+    names = {"v4": ["v4", "v3", "v2"], "v3": ["v3", "v2"]}.get(best, [best])
+    results = {}
+    for name in names:
+        done = run_with(name)
+        assert done.returncode == 0, done.stderr
+        used, *numbers = done.stdout.split()
+        assert used == name
+        results[name] = np.array(numbers, dtype=float)
+    for name in names:
+        np.testing.assert_allclose(results[name], results[best], rtol=1e-10, atol=1e-10)
+
+
+def test_unknown_instruction_set():
+    done = run_with("mmx")
+    assert "ValueError: SKTIME_SDTW_ISA is 'mmx'; this machine has:" in done.stderr
