@@ -113,7 +113,12 @@ def table(report: dict[str, Any]) -> str:
                 f"| {' | '.join(front)} | {name} | {theirs} | **{ratio:.3g}** | {target} | {memory} |"
             )
             front, memory = ["", "", ""], ""
-    notes = [f"* {r['title']}: {k} {v:.3g}" for r in report["results"] for k, v in r["checks"].items()]
+    notes = [
+        f"* {r['title']} ({r['isa']}): "
+        + ", ".join(f"{key} {value:.6g}" for key, value in r["checks"].items())
+        for r in report["results"]
+        if r["checks"]
+    ]
     skipped = sorted({f"* not measured: {note}" for r in report["results"] for note in r["skipped"]})
     return "\n".join([*lines, "", *notes, *skipped])
 
