@@ -64,14 +64,13 @@ template <class T, CostKind kind> SDTW_INLINE Vec<T> add_feature(Vec<T> sum, Vec
     return fma<T>(diff, diff, sum);
 }
 
-// D[r][c] = cost(x[r], y[c]) for `rows` rows and `cols` columns; a row of D has `stride` vectors.
+// D[r][c] = cost(x[r], y[c]) for `rows` rows and `cols` columns; a row of D has tile_cols vectors.
 template <class T, CostKind kind, int rows, bool with_slope>
-void cost_tile(const T *x, const T *y, std::int64_t features, double scale_, int cols, std::int64_t stride, T *cost,
-               T *slope) {
+void cost_tile(const T *x, const T *y, std::int64_t features, double scale_, int cols, T *cost, T *slope) {
     constexpr int L = lane_count<T>;
     const T factor = static_cast<T>(scale_);
     auto put = [&](int r, int c, Vec<T> sum) SDTW_INLINE_LAMBDA {
-        std::int64_t at = (r * stride + c) * L;
+        std::int64_t at = (r * tile_cols + c) * L;
         finish_cost<T, kind, with_slope>(sum, factor, cost + at, with_slope ? slope + at : nullptr);
     };
     if (features == 1) {
@@ -109,17 +108,17 @@ void cost_tile(const T *x, const T *y, std::int64_t features, double scale_, int
 }
 
 template <class T, int rows, bool with_slope>
-void cost_tile(const Region<T> &region, std::int64_t r0, std::int64_t c0, int cols, std::int64_t stride, T *cost,
-               T *slope) {
+void cost_tile(const Region<T> &region, std::int64_t r0, std::int64_t c0, int cols, T *cost, T *slope) {
     constexpr int L = lane_count<T>;
     if (region.cost.kind == CostKind::precomputed) {
         for (int r = 0; r < rows; ++r)
-            std::memcpy(cost + r * stride * L, region.costs + ((r0 + r) * region.cols + c0) * L, cols * L * sizeof(T));
+            std::memcpy(cost + r * tile_cols * L, region.costs + ((r0 + r) * region.cols + c0) * L,
+                        cols * L * sizeof(T));
         return;
     }
     const T *x = region.x + r0 * region.features * L, *y = region.y + c0 * region.features * L;
     auto run = [&](auto kind) {
-        cost_tile<T, kind(), rows, with_slope>(x, y, region.features, region.cost.scale, cols, stride, cost, slope);
+        cost_tile<T, kind(), rows, with_slope>(x, y, region.features, region.cost.scale, cols, cost, slope);
     };
     switch (region.cost.kind) {
         case CostKind::euclidean: return run(std::integral_constant<CostKind, CostKind::euclidean>{});

@@ -85,6 +85,14 @@ template <class T> bool has_end(const Region<T> &region, std::int64_t r0, int ro
     return false;
 }
 
+// Copies a tile into an array of the whole region.
+template <class T, int rows>
+void keep_tile(const Region<T> &region, std::int64_t r0, std::int64_t c0, int cols, const T *tile, T *kept) {
+    constexpr int L = lane_count<T>;
+    for (int r = 0; r < rows; ++r)
+        std::memcpy(kept + ((r0 + r) * region.cols + c0) * L, tile + r * tile_cols * L, cols * L * sizeof(T));
+}
+
 // One strip of `rows` rows from left to right. `known_from`: columns below it hold nothing of the row above.
 template <class T, int rows>
 void strip(Region<T> &region, std::int64_t r0, Reversal<T> *reversal, std::int64_t &known_from) {
@@ -113,14 +121,13 @@ void strip(Region<T> &region, std::int64_t r0, Reversal<T> *reversal, std::int64
         const int cols = static_cast<int>(span.end - c0 < tile_cols ? span.end - c0 : tile_cols);
         const bool cut = band_cuts(region, r0, rows, c0, cols);
         const T *low = cut ? region.low + r0 * L : nullptr, *high = cut ? region.high + r0 * L : nullptr;
-        const T *tile = cost;
         if (reversal) {
-            std::int64_t at = (r0 * region.cols + c0) * L;
-            cost_tile<T, rows, true>(region, r0, c0, cols, region.cols, reversal->cost + at, reversal->slope + at);
-            for (int r = 0; r < rows; ++r)
-                std::memcpy(cost + r * tile_cols * L, reversal->cost + at + r * region.cols * L, cols * L * sizeof(T));
+            alignas(64) T slope[rows * tile_cols * L];
+            cost_tile<T, rows, true>(region, r0, c0, cols, cost, slope);
+            if (reversal->cost) keep_tile<T, rows>(region, r0, c0, cols, cost, reversal->cost);
+            if (slope_varies(region.cost.kind)) keep_tile<T, rows>(region, r0, c0, cols, slope, reversal->slope);
         } else {
-            cost_tile<T, rows, false>(region, r0, c0, cols, tile_cols, cost, nullptr);
+            cost_tile<T, rows, false>(region, r0, c0, cols, cost, nullptr);
         }
         const bool ends = !reversal && has_end(region, r0, rows, c0, cols);
         for (int g = 0; g < region.n_gammas; ++g) {
@@ -129,9 +136,9 @@ void strip(Region<T> &region, std::int64_t r0, Reversal<T> *reversal, std::int64
             corners[g] = load_scaled<T>(edges.top_m, edges.top_e, cols - 1);
             auto sweep = [&](const auto &sink) {
                 if (f.hard)
-                    hard<T, rows>(tile, cols, edges, low, high, static_cast<T>(c0), sink);
+                    hard<T, rows>(cost, cols, edges, low, high, static_cast<T>(c0), sink);
                 else
-                    soft<T, rows>(tile, cols, f, edges, low, high, static_cast<T>(c0), sink);
+                    soft<T, rows>(cost, cols, f, edges, low, high, static_cast<T>(c0), sink);
             };
             if (reversal) {
                 std::int64_t at = (r0 * region.cols + c0) * L;
@@ -267,11 +274,14 @@ template <class T> void backward(Region<T> &region, Reversal<T> &back) {
         reverse_row<T>(region, back, i, pending);
         const std::int64_t begin = (i * region.cols + back.span[2 * i]) * L;
         const std::int64_t end = (i * region.cols + back.span[2 * i + 1]) * L;
-        Vec<T> cost{}, entropy{};
-        for (std::int64_t c = begin; c < end; c += L)
-            cost = fma<T>(load<T>(back.alignment + c), load<T>(back.cost + c), cost);
-        store<T>(back.expected_cost + i * L, load<T>(back.expected_cost + i * L) + cost);
+        if (back.expected_cost) {
+            Vec<T> cost{};
+            for (std::int64_t c = begin; c < end; c += L)
+                cost = fma<T>(load<T>(back.alignment + c), load<T>(back.cost + c), cost);
+            store<T>(back.expected_cost + i * L, load<T>(back.expected_cost + i * L) + cost);
+        }
         if (!back.entropy) continue;
+        Vec<T> entropy{};
         for (std::int64_t c = begin; c < end; c += L) {
             Vec<T> choice = surprise<T>(load<T>(back.weight_up + c)) + surprise<T>(load<T>(back.weight_left + c)) +
                             surprise<T>(load<T>(back.weight_diag + c));

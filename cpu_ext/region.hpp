@@ -41,8 +41,8 @@ template <class T> struct Region {
 // The rectangle once more, for gradients: one gamma, weights of all cells kept, flows of probability sent back.
 template <class T> struct Reversal {
     T *weight_up, *weight_left, *weight_diag;  // scratch, [rows][cols][lane]: the share of each predecessor
-    T *cost, *slope;                           // scratch, [rows][cols][lane]: D; dD/d(x − y) per unit of x − y, where
-                                               // it varies from cell to cell (see slope_varies)
+    T *cost, *slope;                           // scratch, [rows][cols][lane]: D, null without expected_cost; and
+                                               // dD/d(x − y) per unit of x − y, null unless slope_varies
     T *alignment;                              // [rows][cols][lane]: E, within the spans
     std::int32_t *span;                        // scratch, [rows][2]: columns that the forward sweep visited
     T *below_up, *below_diag;                  // [cols]: flows into the last row; out: into the row above
@@ -50,7 +50,7 @@ template <class T> struct Reversal {
     T *corner_out;                             // [lane]: flow into the cell above and left of (0, 0)
     T *grad_x, *grad_y;                        // [rows][features][lane], [cols][features][lane], added to; still to
                                                // be multiplied by constant_slope. grad_y or both may be null
-    T *expected_cost, *entropy;                // [rows][lane], added to; entropy may be null
+    T *expected_cost, *entropy;                // [rows][lane], added to; or null
 };
 
 // dD/d(x − y) = slope·(x − y); for Manhattan costs, slope·sign(x − y).

@@ -59,7 +59,8 @@ template <class S, class C> class Wave {
             t.flow_up.assign(width, C(0)), t.flow_diag.assign(width, C(0));
             t.flow_left.assign(height, C(0)), t.flow_left_diag.assign(height, C(0));
             t.flow_corner.assign(static_cast<std::size_t>(t.blocks_x * t.blocks_y), C(0));
-            t.expected_cost.assign(height, C(0)), t.entropy.assign(height, C(0));
+            t.expected_cost.assign(out.expected_cost ? height : 0, C(0));
+            t.entropy.assign(out.entropy ? height : 0, C(0));
         }
         march(stop, last_step_, 0, -1,
               [](Worker &worker, const Task *tasks, int count) { worker.backward(tasks, count); });
@@ -71,6 +72,7 @@ template <class S, class C> class Wave {
                           gammas_[static_cast<std::size_t>(gamma)]);
     }
 
+    // Of a pair, where the call of backward asked for it.
     double expected_cost(std::size_t pair) const { return sum(tables_[pair].expected_cost); }
     double entropy(std::size_t pair) const { return sum(tables_[pair].entropy); }
 
@@ -219,12 +221,12 @@ template <class S, class C> class Wave<S, C>::Worker {
         span_ = arena.take<std::int32_t>(2 * side);
         back_.span = span_;
         back_.weight_up = take(square), back_.weight_left = take(square), back_.weight_diag = take(square);
-        back_.cost = take(square), back_.alignment = take(square);
+        back_.alignment = take(square);
         if (slope_varies(wave.problem_.cost.kind)) back_.slope = take(square);
         back_.below_up = take(line), back_.below_diag = take(line);
         back_.right_left = take(line), back_.right_diag = take(line), back_.corner_out = take(L_);
-        back_.expected_cost = take(line);
-        grad_x_ = take(d * line), grad_y_ = take(d * line), entropy_ = take(line);
+        cost_ = take(square), expected_cost_ = take(line), entropy_ = take(line);
+        grad_x_ = take(d * line), grad_y_ = take(d * line);
     }
 
     void forward(const Task *tasks, int count) {
@@ -274,10 +276,12 @@ template <class S, class C> class Wave<S, C>::Worker {
         const Gradients<S> &out = wave_.out_;
         back_.grad_x = out.x || out.y ? grad_x_ : nullptr;
         back_.grad_y = out.y ? grad_y_ : nullptr;
+        back_.cost = out.expected_cost ? cost_ : nullptr;
+        back_.expected_cost = out.expected_cost ? expected_cost_ : nullptr;
         back_.entropy = out.entropy ? entropy_ : nullptr;
         std::fill_n(grad_x_, d * rows * L_, C(0));
         std::fill_n(grad_y_, d * cols * L_, C(0));
-        std::fill_n(back_.expected_cost, rows * L_, C(0));
+        std::fill_n(expected_cost_, rows * L_, C(0));
         std::fill_n(entropy_, rows * L_, C(0));
         wave_.kernels_.backward(region_, back_);
         for (int l = 0; l < count; ++l) scatter(tasks[l], l);
@@ -358,10 +362,10 @@ template <class S, class C> class Wave<S, C>::Worker {
         from_lane(back_.right_diag, L, l, t.flow_left_diag.data() + i0, region_.rows);
         if (task.a > 0 && task.b > 0)
             t.flow_corner[static_cast<std::size_t>((task.a - 1) * t.blocks_y + task.b - 1)] = back_.corner_out[l];
-        for (Index i = 0; i < rows; ++i) {
-            t.expected_cost[static_cast<std::size_t>(i0 + i)] += back_.expected_cost[i * L + l];
+        for (Index i = 0; i < rows && out.expected_cost; ++i)
+            t.expected_cost[static_cast<std::size_t>(i0 + i)] += expected_cost_[i * L + l];
+        for (Index i = 0; i < rows && out.entropy; ++i)
             t.entropy[static_cast<std::size_t>(i0 + i)] += entropy_[i * L + l];
-        }
         const C slope = static_cast<C>(constant_slope(p.cost));
         auto add = [&](const C *packed, S *target, Index count) {
             for (Index i = 0; i < count; ++i)
@@ -386,7 +390,7 @@ template <class S, class C> class Wave<S, C>::Worker {
     std::int32_t *span_ = nullptr;
     std::array<std::int32_t, 64> end_row_{}, end_col_{};
     C *x_ = nullptr, *y_ = nullptr, *low_ = nullptr, *high_ = nullptr, *costs_ = nullptr;
-    C *grad_x_ = nullptr, *grad_y_ = nullptr, *entropy_ = nullptr;
+    C *grad_x_ = nullptr, *grad_y_ = nullptr, *cost_ = nullptr, *expected_cost_ = nullptr, *entropy_ = nullptr;
     Region<C> region_{};
     Reversal<C> back_{};
 };
