@@ -89,12 +89,14 @@ struct GroupKey {
     auto operator<=>(const GroupKey &) const = default;
 };
 
-// Calls work(key, group, arenas, threads) for groups of pairs with equal keys, each of a bounded size; the groups run side by side when
-// there are enough of them, otherwise one after the other, each with all threads.
+// Calls work(key, group, arenas, threads) for groups of pairs with equal keys, each of a bounded size; the groups run
+// side by side when there are enough of them, otherwise one after the other, each with all threads.
 template <class Key, class Size, class Work>
-void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atomic<bool> &stop, Key &&key, Size &&size,
-               Work &&work) {
-    std::stable_sort(pairs.begin(), pairs.end(), [&](PairIndex a, PairIndex b) { return key(a) < key(b); });
+void in_groups(const std::vector<PairIndex> &pairs, int lanes, int n_threads, std::atomic<bool> &stop, Key &&key,
+               Size &&size, Work &&work) {
+    std::vector<std::pair<GroupKey, PairIndex>> keyed;  // a key may cost a look at all costs of its pair
+    for (const PairIndex &pair : pairs) keyed.emplace_back(key(pair), pair);
+    std::stable_sort(keyed.begin(), keyed.end(), [](const auto &a, const auto &b) { return a.first < b.first; });
     struct Group {
         GroupKey key;
         std::vector<PairIndex> pairs;
@@ -103,8 +105,7 @@ void in_groups(std::vector<PairIndex> pairs, int lanes, int n_threads, std::atom
     const auto share = static_cast<Index>(pairs.size()) / std::max(n_threads, 1);
     const Index most = std::clamp<Index>(share / 4, lanes, 2 * lanes);
     double bytes = 0;
-    for (const PairIndex &pair : pairs) {
-        const GroupKey k = key(pair);
+    for (const auto &[k, pair] : keyed) {
         bytes += size(pair, k);
         if (groups.empty() || !(groups.back().key == k) || bytes > wave_bytes ||
             (share >= lanes && static_cast<Index>(groups.back().pairs.size()) >= most)) {
