@@ -169,7 +169,7 @@ void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gam
         std::atomic<Index> next{0};
         std::mutex mutex;
         std::vector<PairIndex> waves;
-        const Index grain = std::clamp<Index>(schedule.size() / (4 * n_threads), 1, packs_at_once);
+        const Index grain = std::clamp<Index>(schedule.size() / (16 * n_threads), 1, packs_at_once);
         const int useful = static_cast<int>(std::min<Index>(n_threads, schedule.size()));
         run_team(useful, stop, [&](int) {
             PackWorker<T> worker(problem, bounds, target, some, count);
