@@ -95,8 +95,8 @@ def table(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
     lines = [
         f"{info['date']}, {info['cpu']}, {info['cores']} cores, one thread each unless said, "
-        f"Python {info['python']}, commit {info['commit']}; {versions}. Medians of {report['repeats']} "
-        "rounds in which all packages take turns.",
+        f"Python {info['python']}; commit {info['commit']}; {versions}. "
+        f"Medians of {report['repeats']} rounds in which all packages take turns.",
         "",
         "| workload | ours | Gcells/s | compared with | theirs | ratio | must reach | peak memory |",
         "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
