@@ -64,8 +64,8 @@ template <class S, class C> class Batch {
     void pack(const PairIndex *pairs, int count, Region<C> &region) {
         const int L = lanes();
         const Index d = problem_.n_features;
-        std::array<const S *, 64> x{}, y{};
-        std::array<Index, 64> n{}, m{}, xs{}, ys{};
+        std::array<const S *, most_lanes> x{}, y{};
+        std::array<Index, most_lanes> n{}, m{}, xs{}, ys{};
         bool one_x = true;
         for (int l = 0; l < L; ++l) {
             const PairIndex pair = pairs[l < count ? l : 0];
@@ -104,8 +104,8 @@ template <class S, class C> class Batch {
     const Kernels<C> &kernels_;
     Buffer<C> x_, y_, band_, edges_, ends_;
     std::vector<Frontier<C>> frontiers_;
-    std::array<std::int32_t, 64> end_row_{}, end_col_{};
-    std::array<Index, 64> packed_ys_{{-1}};  // whose series y_ holds: neighbouring packs share them
+    std::array<std::int32_t, most_lanes> end_row_{}, end_col_{};
+    std::array<Index, most_lanes> packed_ys_{{-1}};  // whose series y_ holds: neighbouring packs share them
 };
 
 }  // namespace sdtw

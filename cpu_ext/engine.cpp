@@ -13,8 +13,7 @@ namespace {
 constexpr Index batch_bytes = 8 << 20;   // of one thread's packs; larger pairs go region by region
 constexpr double wave_bytes = 16 << 20;  // of the edges that a group of pairs keeps for its gradients
 constexpr Index packs_at_once = 8;       // taken by a thread: neighbours share packed series
-constexpr int most_lanes = 64;
-constexpr double few_cells = 1 << 15;  // a pair with more is cut into regions when pairs are few
+constexpr double few_cells = 1 << 15;    // a pair with more is cut into regions when pairs are few
 
 // Where the value of a pair goes.
 template <class T> struct Target {
@@ -173,7 +172,7 @@ void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gam
         const int useful = static_cast<int>(std::min<Index>(n_threads, schedule.size()));
         run_team(useful, stop, [&](int) {
             PackWorker<T> worker(problem, bounds, target, some, count);
-            PairIndex pairs[64];
+            PairIndex pairs[most_lanes];
             for (Index at; !stop && (at = next.fetch_add(grain)) < schedule.size();)
                 for (Index pack = at; pack < std::min(at + grain, schedule.size()) && !stop; ++pack) {
                     const int size = schedule.pairs(pack, pairs);

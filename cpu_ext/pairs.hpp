@@ -147,7 +147,7 @@ constexpr double ln2 = 0.69314718055994530942;
 template <class T> double cell_value(T m, T e, double gamma) {
     if (gamma == 0) return static_cast<double>(m);
     if (std::isinf(gamma)) return 0;  // the limit of R itself is not finite; only its derivatives are of use
-    if (e < no_path<T> / 10) return HUGE_VAL;
+    if (e < is_nothing<T>) return HUGE_VAL;
     // The mantissa is brought around 1 first: one result for one number, however it was split, and no digits are lost
     // where it is close to 1.
     int shift = 0;

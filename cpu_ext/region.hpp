@@ -12,6 +12,10 @@ namespace sdtw {
 
 // An exponent that stands for "no path comes here": far below any real one, and safe to add to.
 template <class T> constexpr T no_path = static_cast<T>(-1e30);
+template <class T> constexpr T is_nothing = no_path<T> / 10;  // exponents below mean "no path"
+
+// No instruction set has more lanes.
+constexpr int most_lanes = 64;
 
 // Gammas that one sweep over the costs serves; longer lists take several.
 constexpr int max_gammas = 16;

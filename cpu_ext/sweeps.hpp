@@ -15,8 +15,6 @@
 
 namespace sdtw::SDTW_ISA {
 
-template <class T> constexpr T is_nothing = no_path<T> / 10;  // exponents below mean "no path"
-
 struct NoSink {
     static constexpr bool keeps_values = false, keeps_weights = false;
 };

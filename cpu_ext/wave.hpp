@@ -388,7 +388,7 @@ template <class S, class C> class Wave<S, C>::Worker {
     const Index L_, T_;
     std::vector<Frontier<C>> frontiers_;
     std::int32_t *span_ = nullptr;
-    std::array<std::int32_t, 64> end_row_{}, end_col_{};
+    std::array<std::int32_t, most_lanes> end_row_{}, end_col_{};
     C *x_ = nullptr, *y_ = nullptr, *low_ = nullptr, *high_ = nullptr, *costs_ = nullptr;
     C *grad_x_ = nullptr, *grad_y_ = nullptr, *cost_ = nullptr, *expected_cost_ = nullptr, *entropy_ = nullptr;
     Region<C> region_{};
