@@ -12,7 +12,7 @@ namespace {
 
 constexpr Index batch_bytes = 8 << 20;   // of one thread's packs; larger pairs go region by region
 constexpr double wave_bytes = 16 << 20;  // of the edges that a group of pairs keeps for its gradients
-constexpr Index packs_at_once = 8;       // taken by a thread: neighbours share packed series
+constexpr Index packs_at_once = 8;       // taken by a thread at most: neighbours share packed series
 constexpr double few_cells = 1 << 15;    // a pair with more is cut into regions when pairs are few
 
 // Where the value of a pair goes.
@@ -80,6 +80,16 @@ template <class T> class PackWorker {
     Batch<T, T> own_;
     Batch<T, double> wide_;
 };
+
+// A thread's next packs, [at, end): fewer towards the end, so that all threads end together.
+bool take(std::atomic<Index> &next, Index size, int n_threads, Index &at, Index &end) {
+    at = next;
+    do {
+        if (at >= size) return false;
+        end = at + std::clamp<Index>((size - at) / (4 * n_threads), 1, packs_at_once);
+    } while (!next.compare_exchange_weak(at, end));
+    return true;
+}
 
 // Pairs of one wave group share the arithmetic and the region's edge.
 struct GroupKey {
@@ -168,13 +178,12 @@ void forward(const Problem<T> &problem, const double *gammas, std::int64_t n_gam
         std::atomic<Index> next{0};
         std::mutex mutex;
         std::vector<PairIndex> waves;
-        const Index grain = std::clamp<Index>(schedule.size() / (16 * n_threads), 1, packs_at_once);
         const int useful = static_cast<int>(std::min<Index>(n_threads, schedule.size()));
         run_team(useful, stop, [&](int) {
             PackWorker<T> worker(problem, bounds, target, some, count);
             PairIndex pairs[most_lanes];
-            for (Index at; !stop && (at = next.fetch_add(grain)) < schedule.size();)
-                for (Index pack = at; pack < std::min(at + grain, schedule.size()) && !stop; ++pack) {
+            for (Index at, end; !stop && take(next, schedule.size(), useful, at, end);)
+                for (Index pack = at; pack < end && !stop; ++pack) {
                     const int size = schedule.pairs(pack, pairs);
                     Index n = 0, m = 0;
                     for (int k = 0; k < size; ++k) {
