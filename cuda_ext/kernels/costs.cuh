@@ -1,10 +1,11 @@
 // Local costs of two time steps: a sum over the features, then what each cost makes of the sum.
-// The twin of cpu_ext/costs.hpp; COST is a CostKind (0 sqeuclidean, 1 euclidean, 2 manhattan, 3 gak).
+// The twin of cpu_ext/costs.hpp; COST is a CostKind.
 
 #define COST_SQEUCLIDEAN 0
 #define COST_EUCLIDEAN 1
 #define COST_MANHATTAN 2
 #define COST_GAK 3
+#define COST_PRECOMPUTED 4
 
 // By overloads: one source serves both types, and no float is taken through double.
 DEVICE float square_root(float v) { return sqrtf(v); }

@@ -1,0 +1,123 @@
+// Local costs of a chunk of rows of many pairs, for any number of features: what sweep and reverse read where DIM is 0.
+//
+// Pair k of the list is x[pair_x[k]], y[pair_y[k]]; without lists, x[first_pair + k], y[first_pair + k]. Its rows
+// row_begin <= i < row_end go to table + table_offsets[k], row-major, m columns. A pair is left out when no gamma asks
+// for a method whose bit is set in `needed`.
+//   COST 0..3: from the series. COST 4: rows of the user's (n, m) matrices, at costs + cost_offsets[first_pair + k].
+//   SLOPE 1: the table, which holds E, is multiplied by the slope of the cost instead: what products.cu works on.
+//
+// Work: one block for TILE x TILE_WIDTH cells; thread (a, b) of 16 x 16 has rows a + 16 r and columns b + 16 c.
+// Shared memory: FEATURES features of the tile's time steps of x and y, [feature][time step], one pad each.
+// Sums run over the features in their order, whatever the tiles: a cost depends on its two time steps alone.
+
+#define THREADS 256
+#define SIDE 16
+#define ROWS 4
+#define COLS 8
+#define TILE (SIDE * ROWS)
+#define TILE_WIDTH (SIDE * COLS)
+#define FEATURES 16
+
+// The largest k with offsets[k] <= at; offsets[0] is 0.
+DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
+    int64 low = 0, high = count;
+    while (high - low > 1) {
+        const int64 middle = (low + high) / 2;
+        if (offsets[middle] <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+DEVICE bool is_needed(const uint8 *methods, int64 n_pairs, int n_gammas, int needed, int64 pair) {
+    for (int g = 0; g < n_gammas; ++g) {
+        const int method = methods[g * n_pairs + pair];
+        if (method < 8 && (needed >> method & 1)) return true;
+    }
+    return false;
+}
+
+#if COST != COST_PRECOMPUTED
+// Time steps first .. first + count of a series, one block of features, into [feature][time step].
+template <int count>
+DEVICE void load_block(const STORE *series, int64 first, int64 length, int64 n_features, int64 k0,
+                       SharedPointer<REAL> block) {
+    for (int at = thread_index(); at < count * FEATURES; at += THREADS) {
+        const int k = at % FEATURES, t = at / FEATURES;
+        const bool inside = first + t < length && k0 + k < n_features;
+        block[k * (count + 1) + t] = inside ? static_cast<REAL>(series[(first + t) * n_features + k0 + k]) : REAL(0);
+    }
+}
+#endif
+
+KERNEL void __launch_bounds__(THREADS)
+    table(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
+          const int64 *__restrict__ y_offsets, const int64 *__restrict__ pair_x, const int64 *__restrict__ pair_y,
+          const STORE *__restrict__ costs, const int64 *__restrict__ cost_offsets, int64 first_pair, int64 n_pairs,
+          int64 n_features, double scale, const uint8 *__restrict__ methods, int n_gammas, int needed,
+          const int64 *__restrict__ column_tiles, const int64 *__restrict__ table_offsets, int64 row_begin,
+          int64 row_end, REAL *table) {
+#if COST != COST_PRECOMPUTED
+    SHARED_ARRAY(REAL, x_block, FEATURES * (TILE + 1));
+    SHARED_ARRAY(REAL, y_block, FEATURES * (TILE_WIDTH + 1));
+#endif
+    const int a = thread_index() / SIDE, b = thread_index() % SIDE;
+    const int64 per_row = column_tiles[n_pairs], tasks = per_row * ((row_end - row_begin + TILE - 1) / TILE);
+    for (int64 task = block_index(); task < tasks; task += blocks_in_grid()) {
+        const int64 pair = find_interval(column_tiles, n_pairs, task % per_row);
+        const int64 xi = pair_x ? pair_x[pair] : first_pair + pair, yi = pair_y ? pair_y[pair] : first_pair + pair;
+        const int64 n = series_length(x_offsets, xi), m = series_length(y_offsets, yi);
+        const int64 i0 = row_begin + task / per_row * TILE, i_end = minimum(row_end, n);
+        const int64 j0 = (task % per_row - column_tiles[pair]) * TILE_WIDTH;
+        if (i0 >= i_end || !is_needed(methods, n_pairs, n_gammas, needed, pair)) continue;
+        REAL *const out = table + table_offsets[pair] - row_begin * m;
+#if COST == COST_PRECOMPUTED
+        const STORE *const from = costs + cost_offsets[first_pair + pair];
+#pragma unroll 1
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int c = 0; c < COLS; ++c) {
+                const int64 i = i0 + a + SIDE * r, j = j0 + b + SIDE * c;
+                if (i < i_end && j < m) out[i * m + j] = static_cast<REAL>(from[i * m + j]);
+            }
+#else
+        REAL sum[ROWS][COLS];
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int c = 0; c < COLS; ++c) sum[r][c] = 0;
+        for (int64 k0 = 0; k0 < n_features; k0 += FEATURES) {
+            load_block<TILE>(x + x_offsets[xi] * n_features, i0, i_end, n_features, k0, x_block);
+            load_block<TILE_WIDTH>(y + y_offsets[yi] * n_features, j0, m, n_features, k0, y_block);
+            sync_block();
+            const int count = static_cast<int>(minimum(n_features - k0, int64(FEATURES)));
+            for (int k = 0; k < count; ++k) {
+                REAL xk[ROWS], yk[COLS];
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r) xk[r] = x_block[k * (TILE + 1) + a + SIDE * r];
+#pragma unroll
+                for (int c = 0; c < COLS; ++c) yk[c] = y_block[k * (TILE_WIDTH + 1) + b + SIDE * c];
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+                    for (int c = 0; c < COLS; ++c) sum[r][c] = add_feature(sum[r][c], xk[r], yk[c]);
+            }
+            sync_block();
+        }
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int c = 0; c < COLS; ++c) {
+                const int64 i = i0 + a + SIDE * r, j = j0 + b + SIDE * c;
+                if (i >= i_end || j >= m) continue;
+#if SLOPE
+                out[i * m + j] *= cost_slope(sum[r][c], static_cast<REAL>(scale));
+#else
+                out[i * m + j] = finish_cost(sum[r][c], static_cast<REAL>(scale));
+#endif
+            }
+#endif
+    }
+}
