@@ -10,9 +10,9 @@
 #pragma nv_diag_suppress 177  // "declared but never referenced": no kernel uses all of the headers
 
 #define KERNEL extern "C" __global__
-#define DEVICE static __device__ __forceinline__
+#define DEVICE __device__ __forceinline__  // functions, and member functions of structs
 #define NOINLINE_DEVICE static __device__ __noinline__
-#define MEMBER __device__ __forceinline__  // of a class
+#define METHOD __device__ __forceinline__
 
 typedef long long int64;
 typedef unsigned char uint8;

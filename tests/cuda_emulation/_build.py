@@ -17,13 +17,13 @@ FOLDER = Path(__file__).parent
 # One fiber at a time in the whole process: the scheduler has no lock of its own.
 ONE_AT_A_TIME = threading.Lock()
 MESSAGE_BYTES = 4096
-# No contraction: what the kernels fuse they fuse by name, and results do not depend on the machine. No trap of
-# fortified longjmp, which takes the way back from a fault out of a fiber for an accident.
-FLAGS = (
-    "-std=c++20 -fPIC -shared -fvisibility=hidden -ffp-contract=off -fno-math-errno -U_FORTIFY_SOURCE "
-    "-Wno-unknown-pragmas"
-).split()
-SANITIZE = "-fsanitize=undefined -fsanitize-undefined-trap-on-error".split()
+# No contraction: what the kernels fuse they fuse by name, and results do not depend on the machine. No
+# fortified longjmp: it takes the way back from a fault in a fiber for an accident.
+FLAGS = [
+    *("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden"),
+    *("-ffp-contract=off", "-fno-math-errno", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"),
+]
+SANITIZE = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
 
 
 class EmulationError(RuntimeError):
@@ -116,8 +116,8 @@ class Kernel:
     Attributes
     ----------
     parameters : list of str
-        One code for each parameter: ``i``, ``q``, ``B``, ``f``, ``d`` for int, long long, unsigned char, float
-        and double; ``Pi`` and so on for pointers.
+        One code for each parameter: ``i``, ``q``, ``B``, ``f``, ``d`` for int, long long, unsigned char,
+        float and double; ``Pi`` and so on for pointers.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -139,8 +139,8 @@ class Kernel:
         """Run the grid to its end, or raise EmulationError."""
         if blocks < 1 or not 32 <= threads <= 1024 or threads % 32:
             raise EmulationError(
-                f"kernel {self.name}: {blocks} blocks of {threads} threads. There must be a block, and blocks "
-                "have whole warps, up to 1024 threads."
+                f"kernel {self.name}: {blocks} blocks of {threads} threads. There must be a block, and "
+                "blocks have whole warps, up to 1024 threads."
             )
         message = ctypes.create_string_buffer(MESSAGE_BYTES)
         addresses = (ctypes.c_void_p * len(arguments))(*[ctypes.addressof(a) for a in arguments])

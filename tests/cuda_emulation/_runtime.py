@@ -32,8 +32,8 @@ def _bytes_at(address: int, count: int) -> NDArray[np.uint8]:
 class EmulatedBuffer:
     """Memory of the emulated device.
 
-    Behind the last element lies a page that nobody may touch, in front of the first a margin that is looked at
-    after each launch. New memory is full of bytes 0xFF: NaN, or −1.
+    Behind the last element lies a page that nobody may touch, in front of the first a margin that is looked
+    at after each launch. New memory is full of bytes 0xFF: NaN, or −1.
 
     Attributes
     ----------
@@ -136,7 +136,8 @@ class EmulatedRuntime:
         kernel = build(spec, sanitize=self.sanitize)
         if len(arguments) != len(kernel.parameters):
             raise EmulationError(
-                f"kernel {spec.entry} has {len(kernel.parameters)} parameters. Got {len(arguments)} arguments."
+                f"kernel {spec.entry} has {len(kernel.parameters)} parameters. "
+                f"Got {len(arguments)} arguments."
             )
         values = [
             self._value(f"kernel {spec.entry}, argument {number}", code, argument)

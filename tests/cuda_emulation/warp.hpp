@@ -3,9 +3,9 @@
 #include "scheduler.hpp"
 
 #define KERNEL extern "C" __attribute__((visibility("default")))
-#define DEVICE [[maybe_unused]] static inline
+#define DEVICE inline
 #define NOINLINE_DEVICE [[maybe_unused]] static __attribute__((noinline))
-#define MEMBER inline
+#define METHOD inline
 #define __launch_bounds__(...)
 
 typedef long long int64;
