@@ -32,8 +32,8 @@ def _bytes_at(address: int, count: int) -> NDArray[np.uint8]:
 class EmulatedBuffer:
     """Memory of the emulated device.
 
-    Behind the last element lies a page that nobody may touch, in front of the first a margin that is looked
-    at after each launch. New memory is full of bytes 0xFF: NaN, or −1.
+    Behind the last element lie pages that nobody may touch, in front of the first a margin that is looked at
+    after each launch, and such pages again. New memory is full of bytes 0xFF: NaN, or −1.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ class EmulatedRuntime:
         kernel.run(blocks, threads, values, self.resident, self.order)
         for number, buffer in enumerate(self._buffers):
             if not (buffer.margin == MARK).all():
-                place = MARGIN - int(np.flatnonzero(buffer.margin != MARK)[-1])
+                place = MARGIN - int(np.flatnonzero(buffer.margin != MARK)[0])
                 raise EmulationError(
                     f"kernel {spec.entry} wrote {place} bytes before the start of buffer {number}, of "
                     f"{buffer.count} {buffer.dtype}"

@@ -98,6 +98,7 @@ unsigned polls = 0;
 namespace {
 
 constexpr std::size_t STACK_BYTES = 128 * 1024;
+constexpr std::size_t GUARD_BYTES = 16 << 20;  // on both sides of a buffer; address space only
 constexpr int ROUNDS_WITHOUT_EVENTS = 1000;
 const char *const OPERATIONS[] = {"shuffle", "shuffle_up", "shuffle_down", "shuffle_xor",
                                   "any",     "all",        "sync_warp",    "sync_block"};
@@ -111,14 +112,14 @@ sigjmp_buf after_fault;
 
 std::size_t page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
-void *map_pages(std::size_t bytes) {
-    void *pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+void *map_pages(std::size_t bytes, int access) {
+    void *pages = mmap(nullptr, bytes, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return pages == MAP_FAILED ? nullptr : pages;
 }
 
 char *stack_of(std::size_t index) {
     while (stacks.size() <= index) {
-        char *pages = static_cast<char *>(map_pages(STACK_BYTES + page()));
+        char *pages = static_cast<char *>(map_pages(STACK_BYTES + page(), PROT_READ | PROT_WRITE));
         if (pages == nullptr) fail("no memory for the stacks of the fibers");
         mprotect(pages, page(), PROT_NONE);
         stacks.push_back(pages + page());
@@ -335,16 +336,18 @@ void on_fault(int signal, siginfo_t *info, void *context) {
             if (address < reinterpret_cast<std::uintptr_t>(s) &&
                 address + page() >= reinterpret_cast<std::uintptr_t>(s))
                 stack = s;
-        auto next = buffers.upper_bound(address);
-        if (stack != nullptr) {
+        const auto next = buffers.upper_bound(address);
+        const auto last = next == buffers.begin() ? buffers.end() : std::prev(next);
+        if (stack != nullptr)
             say("more than %zu bytes of local variables", STACK_BYTES);
-        } else if (next != buffers.begin() && address - std::prev(next)->first < std::prev(next)->second + page()) {
-            --next;
-            say("access %lld bytes beyond the end of a buffer of %zu bytes",
-                static_cast<long long>(address - next->first - next->second), next->second);
-        } else {
+        else if (last != buffers.end() && address - last->first < last->second + GUARD_BYTES)
+            say("access %zu bytes beyond the end of a buffer of %zu bytes",
+                static_cast<std::size_t>(address - last->first) - last->second, last->second);
+        else if (next != buffers.end() && next->first - address < GUARD_BYTES)
+            say("access %zu bytes before the start of a buffer of %zu bytes",
+                static_cast<std::size_t>(next->first - address), next->second);
+        else
             say("access to address %p, which belongs to no buffer", info->si_addr);
-        }
     }
     siglongjmp(after_fault, 1);
 }
@@ -446,22 +449,29 @@ int run(const Launch &asked) {
 }  // namespace emulation
 
 // ── Memory of the device ─────────────────────────────────────────────────────────────────────────────────────────────
-// A buffer ends where a page begins that nobody may touch, as far as the alignment of its elements lets it; before it lie
-// at least `margin` bytes of the same pages. Returns null where there is no memory.
+// A buffer ends where pages begin that nobody may touch; before it lie at least `margin` bytes that can be written to,
+// and such pages again. Returns null where there is no memory.
+static std::size_t pages_for(std::size_t bytes, std::size_t margin) {
+    return (bytes + margin + emulation::page() - 1) / emulation::page() * emulation::page();
+}
+
 extern "C" char *emulation_allocate(std::size_t bytes, std::size_t margin) {
     using namespace emulation;
-    const std::size_t size = (bytes + margin + page() - 1) / page() * page();
-    char *pages = static_cast<char *>(map_pages(size + page()));
+    const std::size_t size = pages_for(bytes, margin);
+    char *pages = static_cast<char *>(map_pages(size + 2 * GUARD_BYTES, PROT_NONE));
     if (pages == nullptr) return nullptr;
-    mprotect(pages + size, page(), PROT_NONE);
-    char *begin = pages + size - bytes;
+    if (mprotect(pages + GUARD_BYTES, size, PROT_READ | PROT_WRITE) != 0) {
+        munmap(pages, size + 2 * GUARD_BYTES);
+        return nullptr;
+    }
+    char *begin = pages + GUARD_BYTES + size - bytes;
     buffers[reinterpret_cast<std::uintptr_t>(begin)] = bytes;
     return begin;
 }
 
 extern "C" void emulation_release(char *begin, std::size_t bytes, std::size_t margin) {
     using namespace emulation;
-    const std::size_t size = (bytes + margin + page() - 1) / page() * page();
+    const std::size_t size = pages_for(bytes, margin);
     buffers.erase(reinterpret_cast<std::uintptr_t>(begin));
-    munmap(begin + bytes - size, size + page());
+    munmap(begin + bytes - size - GUARD_BYTES, size + 2 * GUARD_BYTES);
 }

@@ -5,7 +5,6 @@
 #define KERNEL extern "C" __attribute__((visibility("default")))
 #define DEVICE inline
 #define NOINLINE_DEVICE [[maybe_unused]] static __attribute__((noinline))
-#define METHOD inline
 #define __launch_bounds__(...)
 
 typedef long long int64;
@@ -281,6 +280,7 @@ namespace emulation {
 
 template <class T> constexpr char code = '?';
 template <class T> constexpr char code<const T> = code<T>;
+template <class T> constexpr char code<volatile T> = code<T>;
 template <> inline constexpr char code<int> = 'i';
 template <> inline constexpr char code<int64> = 'q';
 template <> inline constexpr char code<uint8> = 'B';
