@@ -14,6 +14,13 @@ DEVICE float logarithm(float v) { return logf(v); }
 DEVICE double logarithm(double v) { return log(v); }
 DEVICE REAL surprise(REAL share) { return share > 0 ? -share * logarithm(share) : REAL(0); }
 
+// The entropy of a cell's choice. A share close to 1 knows little of its distance from 1; the two others know it.
+DEVICE REAL choice(REAL up, REAL left, REAL diag) {
+    const REAL high = maximum(up, left), least = minimum(up, left);
+    const REAL most = maximum(high, diag), middle = minimum(high, diag);
+    return surprise(least) + surprise(middle) - most * log_of_1_plus(-(least + middle));
+}
+
 KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
                     const int64 *__restrict__ y_offsets, int64 n_pairs, const double *__restrict__ gammas,
                     const uint8 *__restrict__ methods, int method, double scale, double band_parameter, REAL *table,
@@ -164,7 +171,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
                         sent = e * diag;
 #if SUMS
                         cost_sum = fused(e, costs.cost(c), cost_sum);
-                        entropy_sum = fused(e, surprise(up) + surprise(left) + surprise(diag), entropy_sum);
+                        entropy_sum = fused(e, choice(up, left, diag), entropy_sum);
 #endif
                         const bool in_table = row + r < n && first_col + c < m;
 #if DIM > 0

@@ -35,14 +35,14 @@ struct TileCosts {
     int64 last_row;  // rows and columns beyond the end repeat the last one: harmless, and nobody looks at them
 
 #if DIM > 0
-    METHOD void load_columns(const STORE *series, int64 first, int64 m) {
+    DEVICE void load_columns(const STORE *series, int64 first, int64 m) {
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c)
 #pragma unroll
             for (int k = 0; k < DIM; ++k) y[c][k] = (REAL)series[minimum(first + c, m - 1) * DIM + k];
     }
 #else
-    METHOD void load_columns(const REAL *costs, int64 row, int64 first, int64 m) {
+    DEVICE void load_columns(const REAL *costs, int64 row, int64 first, int64 m) {
         table = costs;
         first_row = row;
         stride = m;
@@ -50,7 +50,7 @@ struct TileCosts {
         for (int c = 0; c < TILE_COLS; ++c) col[c] = minimum(first + c, m - 1);
     }
 #endif
-    METHOD void load_row(int64 i) {
+    DEVICE void load_row(int64 i) {
         i = minimum(i, last_row);
 #if DIM > 0
 #pragma unroll
@@ -60,15 +60,15 @@ struct TileCosts {
 #endif
     }
 #if DIM > 0
-    METHOD REAL sum(int c) const {
+    DEVICE REAL sum(int c) const {
         REAL total = 0;
 #pragma unroll
         for (int k = 0; k < DIM; ++k) total = add_feature(total, row[k], y[c][k]);
         return total;
     }
-    METHOD REAL cost(int c) const { return finish_cost(sum(c), scale); }
+    DEVICE REAL cost(int c) const { return finish_cost(sum(c), scale); }
 #else
-    METHOD REAL cost(int c) const { return row[col[c]]; }
+    DEVICE REAL cost(int c) const { return row[col[c]]; }
 #endif
 };
 
@@ -77,7 +77,7 @@ struct TileBand {
 #if BAND
     int begin[TILE_ROWS], end[TILE_ROWS];  // columns of the tile
     int any;
-    METHOD void load(const PairBand &band, int64 first_row, int64 first_col) {
+    DEVICE void load(const PairBand &band, int64 first_row, int64 first_col) {
         any = 0;
 #pragma unroll
         for (int r = 0; r < TILE_ROWS; ++r) {
@@ -87,9 +87,9 @@ struct TileBand {
             any |= begin[r] < end[r];
         }
     }
-    METHOD bool inside(int r, int c) const { return begin[r] <= c && c < end[r]; }
+    DEVICE bool inside(int r, int c) const { return begin[r] <= c && c < end[r]; }
 #else
-    METHOD bool inside(int, int) const { return true; }
+    DEVICE bool inside(int, int) const { return true; }
 #endif
 };
 
