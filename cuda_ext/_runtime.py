@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._cache import KernelCache
+from ._compile import build
+from ._copies import Download, upload
+from ._driver import open_driver
 from ._sources import KernelSpec
+
+
+class DeviceMemoryError(MemoryError):
+    """The device has no memory left for what was asked for; less may still work."""
 
 
 class Buffer(Protocol):
@@ -45,13 +56,20 @@ class Runtime(Protocol):
         """Bytes that `empty` can still give, about."""
 
     def empty(self, count: int, dtype: Any) -> Buffer:
-        """Memory with anything in it."""
+        """Memory with anything in it. Raises `DeviceMemoryError` where there is too little."""
 
     def zeros(self, count: int, dtype: Any) -> Buffer:
         """Memory full of zeros."""
 
     def upload(self, array: NDArray[Any]) -> Buffer:
         """A copy of the array on the device, flat in C order."""
+
+    def constant(self, array: NDArray[Any]) -> Buffer:
+        """As `upload`, for small arrays that come again and again and that no kernel writes to.
+
+        The copy is made once and found again by its content, so that a repeated call has nothing to upload
+        and can be captured in a CUDA graph.
+        """
 
     def download(
         self, buffer: Buffer, shape: tuple[int, ...], out: NDArray[Any] | None = None
@@ -67,6 +85,225 @@ class Runtime(Protocol):
         blocks, threads : int
             Blocks in the grid, threads in a block.
         arguments : sequence of Buffer, numpy scalar or None
-            In the order of the kernel's parameters. None is a null pointer; every scalar has the NumPy type of
-            its parameter: ``np.int32`` for int, ``np.int64`` for long long, ``np.float64`` for double.
+            In the order of the kernel's parameters. None is a null pointer; every scalar has the NumPy type
+            of its parameter: ``np.int32`` for int, ``np.int64`` for long long, ``np.float64`` for double.
         """
+
+
+class CudaBuffer:
+    """Device memory in the hands of torch.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Contiguous, on the GPU.
+    dtype : numpy dtype
+        Of one element, as the kernels see it.
+    """
+
+    __slots__ = ("count", "dtype", "nbytes", "pointer", "tensor")
+
+    def __init__(self, tensor: Any, dtype: Any) -> None:
+        if not tensor.is_contiguous():
+            raise ValueError("A buffer must be contiguous.")
+        self.tensor = tensor
+        self.dtype = np.dtype(dtype)
+        self.pointer = int(tensor.data_ptr())
+        self.count = int(tensor.numel())
+        self.nbytes = self.count * self.dtype.itemsize
+
+
+class CudaRuntime:
+    """One GPU: memory and streams are torch's, kernels are started through the driver. Safe for many threads.
+
+    Everything is queued on the current stream of torch, of the thread that calls, as torch's own operations
+    are. Nothing waits for the GPU but `download`, and `upload` for its own pinned memory when an array is
+    larger than that. Where a kernel has been loaded and its constants have been uploaded by an earlier call,
+    `empty`, `zeros`, `constant` and `launch` can be captured in a CUDA graph.
+
+    Parameters
+    ----------
+    index : int
+        As torch numbers the GPUs. See `cuda_runtime`, which makes one for each.
+    """
+
+    def __init__(self, index: int) -> None:
+        import torch
+
+        # Without a GPU the libraries below do not fail cleanly, so they are not touched.
+        if not torch.cuda.is_available():
+            raise RuntimeError("torch.cuda.is_available() is False: there is no GPU to use.")
+        properties = torch.cuda.get_device_properties(index)
+        self.index = index
+        self.multiprocessors = int(properties.multi_processor_count)
+        self.capability = (int(properties.major), int(properties.minor))
+        self._torch = torch
+        self._device = torch.device("cuda", index)
+        self._driver = open_driver()
+        self._functions: dict[KernelSpec, int] = {}
+        self._loading = threading.Lock()
+        self._constants = _Constants(self)
+        self._copy_stream = torch.cuda.Stream(self._device)
+        self._free_memory = int(properties.total_memory)
+
+    def __reduce__(self) -> tuple[Callable[[int], CudaRuntime], tuple[int]]:
+        return cuda_runtime, (self.index,)  # handles mean nothing in another process
+
+    def free_memory(self) -> int:
+        """Bytes that `empty` can still give: what is free, and what torch holds and does not use."""
+        if not self.is_capturing():  # a graph is planned like the call before it
+            free, _ = self._torch.cuda.mem_get_info(self._device)
+            reserved = self._torch.cuda.memory_reserved(self._device)
+            self._free_memory = int(free + reserved - self._torch.cuda.memory_allocated(self._device))
+        return self._free_memory
+
+    def empty(self, count: int, dtype: Any) -> CudaBuffer:
+        """Memory with anything in it. Raises `DeviceMemoryError` where there is too little."""
+        return self._allocate(self._torch.empty, count, dtype)
+
+    def zeros(self, count: int, dtype: Any) -> CudaBuffer:
+        """Memory full of zeros. Raises `DeviceMemoryError` where there is too little."""
+        return self._allocate(self._torch.zeros, count, dtype)
+
+    def wrap(self, tensor: Any) -> CudaBuffer:
+        """A contiguous torch tensor on this GPU as a buffer; no copy."""
+        return CudaBuffer(tensor, str(tensor.dtype).removeprefix("torch."))
+
+    def upload(self, array: NDArray[Any]) -> CudaBuffer:
+        """A copy of the array on the device, flat in C order, queued on the current stream."""
+        if self.is_capturing():
+            raise RuntimeError(
+                "Arrays in the memory of the host cannot be used while a CUDA graph is captured: the graph "
+                "would copy from memory that is gone. Pass CUDA tensors, and make the same call once before."
+            )
+        array = np.ascontiguousarray(array)
+        buffer = self.empty(array.size, array.dtype)
+        upload(array, buffer.tensor)
+        return buffer
+
+    def constant(self, array: NDArray[Any]) -> CudaBuffer:
+        """As `upload`, for small arrays that come again and again and that no kernel writes to."""
+        return self._constants.get(np.ascontiguousarray(array))
+
+    def download(
+        self, buffer: Buffer, shape: tuple[int, ...], out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """The first elements of the buffer as an array of this shape, written to `out` where it is given."""
+        return self.start_download(buffer, shape, out)()
+
+    def start_download(
+        self, buffer: Buffer, shape: tuple[int, ...], out: NDArray[Any] | None = None
+    ) -> Callable[[], NDArray[Any]]:
+        """Begin `download`; the function that is returned waits for it and gives the array.
+
+        The copy follows what has been queued so far and runs beside what is queued later.
+        """
+        assert isinstance(buffer, CudaBuffer)
+        if out is not None and (out.shape != shape or out.dtype != buffer.dtype):
+            raise ValueError(f"out must be {buffer.dtype} of shape {shape}. Got {out.dtype} of {out.shape}.")
+        direct = out is not None and out.flags.c_contiguous
+        target = out if out is not None and direct else np.empty(shape, buffer.dtype)
+        copy = Download(buffer.tensor.view(-1)[: target.size], target, self._copy_stream)
+
+        def finish() -> NDArray[Any]:
+            copy.wait()
+            if out is None or direct:
+                return target
+            out[...] = target
+            return out
+
+        return finish
+
+    def launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Argument]) -> None:
+        """Queue a kernel on the current stream; see `Runtime.launch`."""
+        function = self._functions.get(spec) or self._load(spec)
+        if blocks == 0:
+            return
+        stream = self._torch.cuda.current_stream(self._device).cuda_stream
+        values = [a.pointer if isinstance(a, CudaBuffer) else a for a in arguments]
+        self._driver.launch(self.index, function, blocks, threads, stream, values)
+
+    def attributes(self, spec: KernelSpec) -> dict[str, int]:
+        """Registers and bytes of local memory of a thread, bytes of shared memory of a block."""
+        return self._driver.attributes(self.index, self._functions.get(spec) or self._load(spec))
+
+    def is_capturing(self) -> bool:
+        """Whether the current stream is being captured in a CUDA graph."""
+        with self._torch.cuda.device(self._device):
+            return bool(self._torch.cuda.is_current_stream_capturing())
+
+    def _load(self, spec: KernelSpec) -> int:
+        # One at a time: NVRTC compiles several kernels at once no faster than one after the other.
+        with self._loading:
+            function = self._functions.get(spec)
+            if function is None:
+                if self.is_capturing():
+                    raise RuntimeError(
+                        f"The kernel {spec} is not loaded yet, and cannot be while a CUDA graph is captured. "
+                        "Make the same call once before."
+                    )
+                binary = build(spec, self.capability, kernel_cache())
+                function = self._driver.load(self.index, binary.code, spec.entry)
+                self._functions[spec] = function
+            return function
+
+    def _allocate(self, make: Callable[..., Any], count: int, dtype: Any) -> CudaBuffer:
+        kind = np.dtype(dtype)
+        try:
+            tensor = make(int(count), dtype=getattr(self._torch, kind.name), device=self._device)
+        except self._torch.cuda.OutOfMemoryError as error:
+            size = int(count) * kind.itemsize / 2**30
+            raise DeviceMemoryError(f"GPU {self.index} has no {size:.3g} GiB left. {error}") from error
+        return CudaBuffer(tensor, kind)
+
+
+class _Constants:
+    """Small arrays on the device, found again by their content; the least recently used go first."""
+
+    LIMIT = 32 * 2**20
+
+    def __init__(self, runtime: CudaRuntime) -> None:
+        self._runtime = runtime
+        # With each: the stream of its upload, and the event at its end.
+        self._known: OrderedDict[tuple[str, bytes], tuple[CudaBuffer, Any, Any]] = OrderedDict()
+        self._captured: dict[tuple[str, bytes], CudaBuffer] = {}
+        self._nbytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, array: NDArray[Any]) -> CudaBuffer:
+        cuda, device = self._runtime._torch.cuda, self._runtime._device
+        key = (array.dtype.str, array.tobytes())
+        stream = cuda.current_stream(device)
+        with self._lock:
+            found = self._known.get(key)
+            if found is None:
+                buffer = self._runtime.upload(array)  # says so where a graph is captured
+                self._known[key] = (buffer, stream, stream.record_event())
+                self._nbytes += buffer.nbytes
+                self._forget_old()
+                return buffer
+            self._known.move_to_end(key)
+            buffer, home, ready = found
+            if self._runtime.is_capturing():
+                self._captured[key] = buffer  # the graph will read it whenever it runs, so it stays
+            elif stream != home:
+                stream.wait_event(ready)
+                buffer.tensor.record_stream(stream)
+            return buffer
+
+    def _forget_old(self) -> None:
+        while self._nbytes > self.LIMIT and len(self._known) > 1:
+            _, (buffer, _, _) = self._known.popitem(last=False)
+            self._nbytes -= buffer.nbytes
+
+
+@functools.cache
+def kernel_cache() -> KernelCache:
+    """The compiled kernels of this process, for all GPUs."""
+    return KernelCache()
+
+
+@functools.cache
+def cuda_runtime(index: int) -> CudaRuntime:
+    """The runtime of a GPU, which keeps the kernels loaded there."""
+    return CudaRuntime(index)

@@ -1,12 +1,12 @@
-"""The CUDA source of a kernel: one string without any include, so that NVRTC needs no header on the machine."""
+"""The CUDA source of a kernel: one string without any include, so that NVRTC needs no headers to be found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import files
 
-# Each builds on those before it. They are pasted rather than included: NVRTC then needs no search path, and what
-# is compiled is exactly what the key of the disk cache is made of.
+# Each builds on those before it. They are pasted rather than included: NVRTC then needs no search path, and
+# what is compiled is exactly what the key of the disk cache is made of.
 HEADERS = ("warp.cuh", "scaled.cuh", "costs.cuh", "pairs.cuh", "tile.cuh")
 
 
