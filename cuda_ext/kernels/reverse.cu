@@ -52,7 +52,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const int last_lane = (int)minimum(lanes_of_rest, (int64)LANES) - 1;
         const bool from_edge = MULTI && l == last_lane && rank > 0, to_edge = MULTI && l == 0 && strip > 0;
         const int tiles = works ? (int)((row_stop - row_begin + TILE_ROWS - 1) / TILE_ROWS) : 0;
-        const REAL factor = HARD ? REAL(0) : (REAL)(-1.4426950408889634074 / gammas[0]);
+        const REAL factor = exponent_factor(gammas[0], scale);
 
         TileCosts costs;
         costs.last_row = n - 1;
@@ -260,7 +260,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #endif
             pending = in_diag[0];
 #if SUMS
-            total_cost += cost_sum;
+            total_cost += cost_sum * costs.unit();
             total_entropy += entropy_sum;
 #endif
 #if DIM > 0

@@ -13,9 +13,9 @@ typedef double EXPONENT;  // an integer; double counts far enough, exactly
 #else
 typedef int EXPONENT;
 #define NOTHING (-(1 << 30))
-#define LEAST_VALUE 0x1p-96f
+#define LEAST_VALUE 0x1p-76f
 #define MOST_VALUE 0x1p120f
-#define LEAST_SHIFT (-30)
+#define LEAST_SHIFT (-50)
 #define MOST_SPAN 60
 #endif
 

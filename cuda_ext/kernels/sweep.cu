@@ -46,7 +46,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         const int64 m = series_length(y_offsets, j), first_col = ((int64)strip * LANES + l) * TILE_COLS;
         const bool works = valid && first_col < m, owns_end = works && m <= first_col + TILE_COLS;
         const double gamma = gammas[g];
-        const REAL factor = HARD ? REAL(0) : (REAL)(-1.4426950408889634074 / gamma);
+        const REAL factor = exponent_factor(gamma, scale);
 
         Side<TILE_COLS> top;
         Side<TILE_ROWS> right;

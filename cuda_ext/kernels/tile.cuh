@@ -9,7 +9,7 @@ template <int N> struct Side {
     REAL v[N];
     EXPONENT e;  // shared by all
     EXPONENT
-        around;  // of a number among them, so that scaling by 2^(e - around) brings them around 1; NOTHING: all are 0
+    around;      // of a number among them, so that scaling by 2^(e - around) brings them around 1; NOTHING: all are 0
     int spread;  // the exponents lie too far apart to share one: each number has its own, kept by the owner
 };
 
@@ -66,11 +66,20 @@ struct TileCosts {
         for (int k = 0; k < DIM; ++k) total = add_feature(total, row[k], y[c][k]);
         return total;
     }
-    DEVICE REAL cost(int c) const { return finish_cost(sum(c), scale); }
+    // The cost in units of `unit()`: a constant factor joins that of the exponent, instead of a product in every cell.
+    DEVICE REAL cost(int c) const { return COST == COST_SQEUCLIDEAN ? sum(c) : finish_cost(sum(c), scale); }
+    DEVICE REAL unit() const { return COST == COST_SQEUCLIDEAN ? scale : REAL(1); }
 #else
     DEVICE REAL cost(int c) const { return row[col[c]]; }
+    DEVICE REAL unit() const { return 1; }
 #endif
 };
+
+// log2 of a cell's kernel value is its cost, in the unit of TileCosts, times this.
+DEVICE REAL exponent_factor(double gamma, double scale) {
+    if (HARD) return 0;
+    return (REAL)(-1.4426950408889634074 / gamma * (DIM > 0 && COST == COST_SQEUCLIDEAN ? scale : 1.0));
+}
 
 // Which cells of a tile the band admits.
 struct TileBand {
@@ -129,10 +138,12 @@ DEVICE Entry enter(const Side<TILE_COLS> &top, const Side<TILE_ROWS> &left, cons
 }
 
 // Runs over a tile; each(r, c, sum of the three predecessors, value) sees every cell. bottom and right are what leaves
-// it, in the scale of the entry. Returns whether all numbers stayed in range.
+// it, in the scale of the entry. Returns whether all numbers that matter stayed in range: where costs are never negative,
+// a cell that fell out of it inside the tile adds less than a rounding to sides that lie far above, for no path gains on its way.
 template <class Each>
 DEVICE bool sweep_tile(const Entry &entry, TileCosts &costs, const TileBand &band, int64 first_row, REAL factor,
                        REAL *bottom, REAL *right, Each &&each) {
+    const REAL unit = costs.unit();
     REAL lowest = 1, highest = 0;
 #pragma unroll
     for (int c = 0; c < TILE_COLS; ++c) bottom[c] = entry.top[c];
@@ -148,7 +159,7 @@ DEVICE bool sweep_tile(const Entry &entry, TileCosts &costs, const TileBand &ban
             const REAL up = bottom[c];
 #if HARD
             const REAL best = minimum(minimum(up, left), diagonal);
-            const REAL z = band.inside(r, c) ? best + costs.cost(c) : infinity();
+            const REAL z = band.inside(r, c) ? fused(costs.cost(c), unit, best) : infinity();
             each(r, c, best, z);
 #else
             // The chain from cell to cell is one fused product and sum; the rest waits for nothing.
@@ -164,7 +175,7 @@ DEVICE bool sweep_tile(const Entry &entry, TileCosts &costs, const TileBand &ban
             lowest = band.inside(r, c) && sum > 0 ? minimum(lowest, z) : lowest;
             highest = maximum(highest, z);
 #else
-            lowest = minimum(lowest, z);
+            if (DIM == 0 || r == TILE_ROWS - 1 || c == TILE_COLS - 1) lowest = minimum(lowest, z);
 #endif
             each(r, c, sum, z);
 #endif
