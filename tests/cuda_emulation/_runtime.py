@@ -158,7 +158,7 @@ class EmulatedRuntime:
         if code[0] == "P":
             if argument is None:
                 return ctypes.c_void_p(None)
-            if not isinstance(argument, EmulatedBuffer) or argument.dtype != CODES[code[1]]:
+            if isinstance(argument, np.generic) or argument.dtype != CODES[code[1]]:
                 raise EmulationError(f"{where} is a pointer to {np.dtype(CODES[code[1]])}. Got {argument!r}.")
             return ctypes.c_void_p(argument.pointer)
         if not isinstance(argument, np.generic) or argument.dtype != CODES[code]:
