@@ -1,8 +1,8 @@
 // Which arithmetic each pair and gamma needs: the rule of cpu_ext/pairs.hpp, from the ranges of the features.
 //
-// Work: one thread for a pair. PAIRED: pair k is (first_x + k, first_y + k), or what the lists pair_x and pair_y say;
-// methods [gamma][pair]. Otherwise all pairs of n_x series from first_x and n_y series from first_y on;
-// methods [gamma][i][j]. A pair whose costs overflow is answered here, by NaN in `out`.
+// Work: one thread for a pair. PAIRED: pair k is x[k], y[k], or what the lists pair_x and pair_y say; methods
+// [gamma][pair]. Otherwise all n_x * n_y pairs; methods [gamma][i][j]. A pair whose costs overflow is answered here, by
+// NaN in `out`.
 
 #define METHOD_OWN 0
 #define METHOD_WIDE 1
@@ -46,13 +46,12 @@ DEVICE int method_of(double bound, double gamma, double band_parameter, int64 n,
 
 KERNEL void classify(const STORE *x_low, const STORE *x_high, const STORE *y_low, const STORE *y_high, int x_parts,
                      int y_parts, const int64 *x_offsets, const int64 *y_offsets, const int64 *pair_x,
-                     const int64 *pair_y, int64 first_x, int64 first_y, int64 n_x, int64 n_y, int64 n_features,
-                     const double *gammas, int n_gammas, double scale, double band_parameter, uint8 *methods, int *seen,
-                     STORE *out) {
+                     const int64 *pair_y, int64 n_x, int64 n_y, int64 n_features, const double *gammas, int n_gammas,
+                     double scale, double band_parameter, uint8 *methods, int *seen, STORE *out) {
     const int64 count = PAIRED ? n_x : n_x * n_y, step = static_cast<int64>(blocks_in_grid()) * block_size();
     for (int64 at = static_cast<int64>(block_index()) * block_size() + thread_index(); at < count; at += step) {
-        int64 i = first_x + at, j = first_y + at;
-        if (!PAIRED) i = first_x + at / n_y, j = first_y + at % n_y;
+        int64 i = at, j = at;
+        if (!PAIRED) i = at / n_y, j = at % n_y;
         if (pair_x) i = pair_x[at], j = pair_y[at];
         const int64 n = series_length(x_offsets, i), m = series_length(y_offsets, j);
         double squares = 0.0, sum = 0.0;

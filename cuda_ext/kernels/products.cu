@@ -6,7 +6,7 @@
 //
 // Work: one block for 64 time steps of the series x FEATURE_TILE features; it runs over all time steps of the other
 // series, STEPS at a time, always in the same order (for y from the last row to the first, as the chunks come): no
-// atomics, and sums that depend on nothing but the pair. Pairs are first_pair + k; only those of `method` are served.
+// atomics, and sums that depend on nothing but the pair. Only the pairs of `method` are served.
 // Shared memory: weights [step][own time step], one pad each, and the other series [step][feature].
 
 #define THREADS 256
@@ -37,7 +37,7 @@ DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
 
 KERNEL void __launch_bounds__(THREADS)
     products(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
-             const int64 *__restrict__ y_offsets, int64 first_pair, int64 n_pairs, int64 n_features, double factor,
+             const int64 *__restrict__ y_offsets, int64 n_pairs, int64 n_features, double factor,
              const uint8 *__restrict__ methods, int method, const REAL *__restrict__ table,
              const int64 *__restrict__ table_offsets, const int64 *__restrict__ own_tiles, int64 row_begin,
              int64 row_end, STORE *grad) {
@@ -48,15 +48,15 @@ KERNEL void __launch_bounds__(THREADS)
     const int64 tasks = own_tiles[n_pairs] * feature_tiles;
     for (int64 task = block_index(); task < tasks; task += blocks_in_grid()) {
         const int64 tile = task / feature_tiles, k0 = task % feature_tiles * FEATURE_TILE;
-        const int64 pair = find_interval(own_tiles, n_pairs, tile), both = first_pair + pair;
+        const int64 pair = find_interval(own_tiles, n_pairs, tile);
         if (methods[pair] != method) continue;
-        const int64 n = series_length(x_offsets, both), m = series_length(y_offsets, both);
+        const int64 n = series_length(x_offsets, pair), m = series_length(y_offsets, pair);
         const int64 rows = minimum(row_end, n) - row_begin, first = (tile - own_tiles[pair]) * OWN;
         // Own time steps and those of the other series, both counted from the chunk's first row.
         const int64 own_count = GRAD_Y ? m : rows, other_count = GRAD_Y ? rows : m;
         if (rows <= 0 || first >= own_count) continue;
-        const int64 own_start = GRAD_Y ? y_offsets[both] : x_offsets[both] + row_begin;
-        const int64 other_start = GRAD_Y ? x_offsets[both] + row_begin : y_offsets[both];
+        const int64 own_start = GRAD_Y ? y_offsets[pair] : x_offsets[pair] + row_begin;
+        const int64 other_start = GRAD_Y ? x_offsets[pair] + row_begin : y_offsets[pair];
         const STORE *const own = (GRAD_Y ? y : x) + own_start * n_features;
         const STORE *const other = (GRAD_Y ? x : y) + other_start * n_features;
         STORE *const out = grad + own_start * n_features;

@@ -1,9 +1,9 @@
 // Local costs of a chunk of rows of many pairs, for any number of features: what sweep and reverse read where DIM is 0.
 //
-// Pair k of the list is x[pair_x[k]], y[pair_y[k]]; without lists, x[first_pair + k], y[first_pair + k]. Its rows
+// Pair k is x[pair_x[k]], y[pair_y[k]]; without lists x[k], y[k]. Its rows
 // row_begin <= i < row_end go to table + table_offsets[k], row-major, m columns. A pair is left out when no gamma asks
 // for a method whose bit is set in `needed`.
-//   COST 0..3: from the series. COST 4: rows of the user's (n, m) matrices, at costs + cost_offsets[first_pair + k].
+//   COST 0..3: from the series. COST 4: rows of the user's (n, m) matrices, at costs + cost_offsets[k].
 //   SLOPE 1: the table, which holds E, is multiplied by the slope of the cost instead: what products.cu works on.
 //
 // Work: one block for TILE x TILE_WIDTH cells; thread (a, b) of 16 x 16 has rows a + 16 r and columns b + 16 c.
@@ -55,8 +55,8 @@ DEVICE void load_block(const STORE *series, int64 first, int64 length, int64 n_f
 KERNEL void __launch_bounds__(THREADS)
     table(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
           const int64 *__restrict__ y_offsets, const int64 *__restrict__ pair_x, const int64 *__restrict__ pair_y,
-          const STORE *__restrict__ costs, const int64 *__restrict__ cost_offsets, int64 first_pair, int64 n_pairs,
-          int64 n_features, double scale, const uint8 *__restrict__ methods, int n_gammas, int needed,
+          const STORE *__restrict__ costs, const int64 *__restrict__ cost_offsets, int64 n_pairs, int64 n_features,
+          double scale, const uint8 *__restrict__ methods, int n_gammas, int needed,
           const int64 *__restrict__ column_tiles, const int64 *__restrict__ table_offsets, int64 row_begin,
           int64 row_end, REAL *table) {
 #if COST != COST_PRECOMPUTED
@@ -67,14 +67,14 @@ KERNEL void __launch_bounds__(THREADS)
     const int64 per_row = column_tiles[n_pairs], tasks = per_row * ((row_end - row_begin + TILE - 1) / TILE);
     for (int64 task = block_index(); task < tasks; task += blocks_in_grid()) {
         const int64 pair = find_interval(column_tiles, n_pairs, task % per_row);
-        const int64 xi = pair_x ? pair_x[pair] : first_pair + pair, yi = pair_y ? pair_y[pair] : first_pair + pair;
+        const int64 xi = pair_x ? pair_x[pair] : pair, yi = pair_y ? pair_y[pair] : pair;
         const int64 n = series_length(x_offsets, xi), m = series_length(y_offsets, yi);
         const int64 i0 = row_begin + task / per_row * TILE, i_end = minimum(row_end, n);
         const int64 j0 = (task % per_row - column_tiles[pair]) * TILE_WIDTH;
         if (i0 >= i_end || !is_needed(methods, n_pairs, n_gammas, needed, pair)) continue;
         REAL *const out = table + table_offsets[pair] - row_begin * m;
 #if COST == COST_PRECOMPUTED
-        const STORE *const from = costs + cost_offsets[first_pair + pair];
+        const STORE *const from = costs + cost_offsets[pair];
 #pragma unroll 1
         for (int r = 0; r < ROWS; ++r)
 #pragma unroll

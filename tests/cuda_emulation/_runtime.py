@@ -121,6 +121,10 @@ class EmulatedRuntime:
         buffer.array[:] = array.ravel()
         return buffer
 
+    def constant(self, array: NDArray[Any]) -> EmulatedBuffer:
+        """A copy of an array that no kernel writes to."""
+        return self.upload(array)
+
     def download(
         self, buffer: EmulatedBuffer, shape: tuple[int, ...], out: NDArray[Any] | None = None
     ) -> NDArray[Any]:

@@ -1,0 +1,204 @@
+"""The CUDA engine: forward, gradient and optimal_path over one or several devices.
+
+The twin of cpu_ext/engine.cpp, with the arguments and results of the functions in `sktime_sdtw._engine`. Work
+is cut by `_plan` and started by `_kernels`; here the pieces are put in order. NumPy arrays enter and leave in
+the public functions only: what is between them works on buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _plan
+from ._data import arithmetic_of
+from ._kernels import Kernels
+from ._pairs import (
+    gradient_groups,
+    group_gradient,
+    group_problem,
+    paired_worker,
+    reverse_sweeps,
+    scratch_budget,
+    value_groups,
+)
+from ._pairwise import pairwise_worker, value_windows
+from ._pieces import Downloads, Group, share
+from ._runtime import Buffer, Runtime
+
+if TYPE_CHECKING:
+    from sktime_sdtw._engine import Pairs, Wanted
+    from sktime_sdtw._series import Array, SeriesBatch
+
+
+class Settings(Protocol):
+    """The cost and the band, as the numbers of cpu_ext/engine.hpp."""
+
+    @property
+    def cost(self) -> int:
+        """CostKind."""
+
+    @property
+    def scale(self) -> float:
+        """Factor of squared distances."""
+
+    @property
+    def band(self) -> int:
+        """BandKind."""
+
+    @property
+    def band_parameter(self) -> float:
+        """Radius or slope."""
+
+
+def forward(
+    runtimes: Sequence[Runtime],
+    x: SeriesBatch,
+    y: SeriesBatch | None,
+    pairing: str,
+    settings: Settings,
+    gammas: NDArray[np.float64],
+    costs: Array | None = None,
+) -> Array:
+    """Values for several gammas, as `sktime_sdtw._engine.forward`; NaN where the costs overflow.
+
+    Parameters
+    ----------
+    runtimes : sequence of Runtime
+        The devices that share the work.
+    x, y : SeriesBatch
+    pairing : {"full", "upper", "paired"}
+    settings : Settings
+    gammas : ndarray of float64
+    costs : ndarray, optional
+
+    Returns
+    -------
+    ndarray of shape (n_gammas, n_x, n_y) or (n_gammas, n_x)
+    """
+    other = x if y is None else y
+    dtype = x.dtype if costs is None else costs.dtype
+    shape = (len(x),) if pairing == "paired" else (len(x), len(other))
+    out = np.empty((len(gammas), *shape), dtype)
+
+    def worker(runtime: Runtime) -> tuple[Callable[[Any], None], Downloads]:
+        kernels = _kernels(runtime, dtype, settings, gammas)
+        downloads = Downloads(runtime)
+        if pairing == "paired":
+            return paired_worker(kernels, x, other, costs, out, downloads), downloads
+        return pairwise_worker(kernels, x, y, out, downloads), downloads
+
+    if pairing == "paired":
+        dim = 0 if costs is not None else _plan.dim_of_values(x.n_features, settings.cost)
+        pieces: Iterable[Any] = value_groups(runtimes[0], x.lengths, other.lengths, dim, len(gammas), dtype)
+    else:
+        pieces = value_windows(runtimes, x, other, pairing == "upper", settings, len(gammas), dtype)
+    share(runtimes, pieces, worker)
+    return out
+
+
+def gradient(
+    runtimes: Sequence[Runtime], pairs: Pairs, wanted: set[Wanted], settings: Settings, gamma: float
+) -> dict[Wanted, Array]:
+    """Values, expected costs, gradients and alignments, as `sktime_sdtw._engine.gradient`.
+
+    Parameters
+    ----------
+    runtimes : sequence of Runtime
+        The devices that share the work.
+    pairs : Pairs
+    wanted : set of {"value", "expected_cost", "entropy", "x", "y", "alignment"}
+    settings : Settings
+    gamma : float
+    """
+    x, y, costs = pairs.x, pairs.y, pairs.costs
+    n, m = x.lengths, y.lengths
+    dtype = x.dtype if costs is None else costs.dtype
+    cells = _plan.offsets_of(n * m)
+    shapes: dict[Wanted, tuple[int, ...]] = {
+        "value": (len(x),),
+        "expected_cost": (len(x),),
+        "entropy": (len(x),),
+        "x": x.values.shape,
+        "y": y.values.shape,
+        "alignment": (int(cells[-1]),),
+    }
+    # With given costs the series are lengths only; nothing is added to their gradients.
+    result: dict[Wanted, Array] = {name: np.zeros(shapes[name], dtype) for name in wanted}
+    bounds: dict[Wanted, NDArray[np.int64]] = {"x": x.offsets, "y": y.offsets, "alignment": cells}
+    dim = 0 if costs is not None else _plan.dim_of_gradients(x.n_features, settings.cost)
+
+    def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
+        kernels = _kernels(runtime, dtype, settings, np.array([gamma]))
+        downloads = Downloads(runtime)
+
+        def work(group: Group) -> None:
+            problem = group_problem(kernels, x, y, costs, group, dim)
+            found = group_gradient(kernels, problem, wanted, group.budget)
+            for name in wanted & found.keys():
+                buffer, part = found[name], slice(group.first, group.last)
+                if name in ("expected_cost", "entropy"):  # a sum for each strip
+                    sums = np.empty((group.last - group.first, problem.strips))
+                    downloads.add(buffer, sums, _adder(result[name], part, sums))
+                elif name in bounds:
+                    begin, end = bounds[name][group.first], bounds[name][group.last]
+                    downloads.add(buffer, result[name][begin:end])
+                else:
+                    downloads.add(buffer, result[name][part])
+
+        return work, downloads
+
+    share(runtimes, gradient_groups(runtimes[0], n, m, dim, dtype, "alignment" in wanted), worker)
+    return result
+
+
+def optimal_path(runtime: Runtime, pairs: Pairs, settings: Settings) -> tuple[float, NDArray[np.int64]]:
+    """The best path of the first pair and its cost, as `sktime_sdtw._engine.optimal_path`."""
+    # In double, whatever the input, as the CPU engine does.
+    double = np.dtype(np.float64)
+    x, y = pairs.x.astype(double), pairs.y.astype(double)
+    costs = None if pairs.costs is None else pairs.costs.astype(double, copy=False)
+    kernels = _kernels(runtime, double, settings, np.zeros(1))
+    budget = scratch_budget(runtime)
+    problem = group_problem(kernels, x, y, costs, Group(0, 1, budget), 0)
+    n, m = int(problem.n[0]), int(problem.m[0])
+    value = runtime.empty(1, double)
+    methods, seen = problem.classify(kernels, value)
+    spans: list[NDArray[np.int64]] = []
+
+    def collect(rows: tuple[int, int], table: Buffer | None) -> None:
+        assert table is not None
+        spans.append(kernels.spans(table, min(rows[1], n) - rows[0], m))
+
+    for method in seen:  # one, or none where the costs overflow
+        reverse_sweeps(kernels, problem, methods, arithmetic_of(method, double), value, {}, budget, collect)
+    rows = np.concatenate([np.full((0, 2), -1), *spans[::-1]])
+    counts = np.where(rows[:, 0] < 0, 0, rows[:, 1] - rows[:, 0] + 1)
+    i = np.repeat(np.arange(len(rows)), counts)
+    j = np.arange(len(i)) + np.repeat(rows[:, 0] - (np.cumsum(counts) - counts), counts)
+    return float(runtime.download(value, (1,))[0]), np.stack([i, j], axis=1)
+
+
+def _adder(target: Array, part: slice, sums: Array) -> Callable[[], None]:
+    def put() -> None:
+        target[part] = sums.sum(axis=1)
+
+    return put
+
+
+def _kernels(
+    runtime: Runtime, dtype: np.dtype[Any], settings: Settings, gammas: NDArray[np.float64]
+) -> Kernels:
+    return Kernels(
+        runtime,
+        np.dtype(dtype),
+        settings.cost,
+        float(settings.scale),
+        settings.band,
+        float(settings.band_parameter),
+        runtime.constant(np.ascontiguousarray(gammas, dtype=np.float64)),
+        len(gammas),
+    )

@@ -1,0 +1,340 @@
+"""Launches of the kernels of one call: what they share, their defines, and their arguments in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _plan
+from ._data import NO_STATE, OVERFLOW, Arithmetic, DevicePairs, DeviceSeries, Flows, Kept, State, View
+from ._plan import Variant
+from ._runtime import Argument, Buffer, Runtime
+from ._sources import KernelSpec
+
+ALL_ROWS = np.iinfo(np.int64).max // 4
+
+# Every kernel is compiled together with all headers, which want all of these.
+_DEFAULTS: dict[str, str | int] = {
+    "COST": 0,
+    "BAND": 0,
+    "HARD": 0,
+    "WIDE": 0,
+    "DIM": 0,
+    "TILE_ROWS": 4,
+    "TILE_COLS": 4,
+    "LANES": 32,
+    "PAIRED": 1,
+    "MULTI": 0,
+    "KEEP": 0,
+}
+
+
+@dataclass
+class Kernels:
+    """The kernels for one problem: the types, the cost and the band are settled.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    store : dtype
+        Of the series (or costs given by the user) and of the results.
+    cost, band : int
+        CostKind and BandKind, as in cpu_ext/engine.hpp.
+    """
+
+    runtime: Runtime
+    store: np.dtype[Any]
+    cost: int
+    scale: float
+    band: int
+    band_parameter: float
+    gammas: Buffer
+    n_gammas: int
+    specs: dict[tuple[str, tuple[tuple[str, str | int], ...]], KernelSpec] = field(default_factory=dict)
+
+    def _spec(self, entry: str, **defines: str | int) -> KernelSpec:
+        key = (entry, tuple(defines.items()))
+        if key not in self.specs:
+            given = {"STORE": _name(self.store), "REAL": _name(self.store), **_DEFAULTS, **defines}
+            given["WIDE"] = int(given["REAL"] == "double")
+            self.specs[key] = KernelSpec.of(entry, **given)
+        return self.specs[key]
+
+    def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+        converted: list[Argument] = [_argument(a) for a in arguments]
+        self.runtime.launch(spec, blocks, threads, converted)
+
+    def series(
+        self, values: NDArray[Any] | None, offsets: NDArray[np.int64], n_features: int
+    ) -> DeviceSeries:
+        """Series of the host on the device; without values, their lengths only."""
+        runtime = self.runtime
+        offsets = np.ascontiguousarray(offsets)
+        series = DeviceSeries(
+            None if values is None else runtime.upload(values), offsets, runtime.upload(offsets), n_features
+        )
+        if values is not None:
+            self.ranges(series, series.values, int(series.lengths.max()))
+        return series
+
+    def ranges(self, series: DeviceSeries, values: Buffer | None, longest: int) -> None:
+        """Fill low and high of the series."""
+        runtime, count = self.runtime, len(series)
+        mps = runtime.multiprocessors
+        series.parts = _plan.range_parts(count, longest, series.n_features, mps)
+        tasks = count * series.parts
+        series.low = runtime.empty(tasks * series.n_features, self.store)
+        series.high = runtime.empty(tasks * series.n_features, self.store)
+        self._launch(
+            self._spec("ranges"),
+            _plan.grid_blocks(tasks, mps),
+            _plan.BLOCK_THREADS,
+            [
+                *(values, series.device_offsets, np.int64(count), np.int64(series.n_features)),
+                *(np.int32(series.parts), series.low, series.high),
+            ],
+        )
+
+    def classify(
+        self,
+        x: DeviceSeries,
+        y: DeviceSeries,
+        *,
+        paired: bool,
+        out: Buffer | None,
+        lists: tuple[Buffer, Buffer] | None = None,
+        count: int = 0,
+    ) -> tuple[Buffer, list[int]]:
+        """The method of each pair and gamma, and which there are; NaN in `out` where costs overflow."""
+        runtime = self.runtime
+        n_x = count if lists else len(x)
+        n_pairs = n_x if paired else n_x * len(y)
+        methods = runtime.empty(n_pairs * self.n_gammas, np.uint8)
+        seen = runtime.zeros(5, np.int32)
+        threads = 128
+        self._launch(
+            self._spec("classify", COST=self.cost, BAND=self.band, PAIRED=int(paired)),
+            _plan.grid_blocks(_plan.ceil_div(n_pairs, threads), runtime.multiprocessors),
+            threads,
+            [
+                *(x.low, x.high, y.low, y.high, np.int32(x.parts), np.int32(y.parts)),
+                *(x.device_offsets, y.device_offsets, *(lists or (None, None))),
+                *(np.int64(n_x), np.int64(len(y)), np.int64(x.n_features)),
+                *(self.gammas, np.int32(self.n_gammas), self.scale, self.band_parameter),
+                *(methods, seen, out),
+            ],
+        )
+        found = runtime.download(seen, (5,))
+        return methods, [method for method in range(OVERFLOW) if found[method]]
+
+    def table(
+        self,
+        pairs: DevicePairs,
+        methods: Buffer,
+        needed: Sequence[Arithmetic],
+        rows: tuple[int, int],
+        table: Buffer,
+        *,
+        slope: bool = False,
+    ) -> None:
+        """Costs of a chunk of rows of the pairs that are computed by one of the needed methods.
+
+        `slope`: multiplies what is there by the slope of the cost instead.
+        """
+        x, y = pairs.source_x or pairs.x, pairs.source_y or pairs.y
+        tasks = int(pairs.layout.table_tiles[-1]) * _plan.ceil_div(rows[1] - rows[0], _plan.TABLE_ROWS)
+        self._launch(
+            self._spec("table", COST=self.cost, REAL=_name(needed[0].real), SLOPE=int(slope)),
+            _plan.grid_blocks(tasks, self.runtime.multiprocessors),
+            _plan.BLOCK_THREADS,
+            [
+                *(x.values, y.values, x.device_offsets, y.device_offsets, pairs.list_x, pairs.list_y),
+                *(pairs.costs, pairs.cost_offsets, np.int64(len(pairs)), np.int64(x.n_features)),
+                *(self.scale, methods, np.int32(self.n_gammas), np.int32(sum(1 << a.method for a in needed))),
+                *(pairs.device["table_tiles"], pairs.device["tables"], np.int64(rows[0]), np.int64(rows[1])),
+                table,
+            ],
+        )
+
+    def sweep_window(
+        self,
+        x: DeviceSeries,
+        y: DeviceSeries,
+        upper: bool,
+        variant: Variant,
+        methods: Buffer,
+        arithmetic: Arithmetic,
+        out: Buffer,
+    ) -> None:
+        """Values of all pairs of x and y."""
+        runtime = self.runtime
+        run = _plan.run_length(len(x), len(y), self.n_gammas, variant, runtime.multiprocessors)
+        runs = _plan.ceil_div(len(x), run)
+        groups = runs * len(y)
+        edge_m = edge_e = row_offsets = None
+        if variant.multi:
+            rows = np.add.reduceat(_plan.padded(x.lengths, variant.tile_rows), np.arange(0, len(x), run))
+            offsets = _plan.offsets_of(np.tile(rows, len(y)))
+            row_offsets = runtime.upload(offsets)
+            edge_m = runtime.empty(self.n_gammas * int(offsets[-1]), arithmetic.real)
+            edge_e = runtime.empty(self.n_gammas * int(offsets[-1]), arithmetic.exponent)
+        ticket, progress = self._counters(groups * self.n_gammas, variant)
+        self._launch(
+            self._sweep_spec("sweep", variant, arithmetic, PAIRED=0),
+            _plan.sweep_blocks(groups * self.n_gammas, variant, runtime.multiprocessors),
+            _plan.SWEEP_THREADS,
+            [
+                *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(x)), np.int64(len(y))),
+                *(np.int64(0), np.int64(len(x)), np.int64(0), np.int64(run), np.int32(upper)),
+                *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
+                *(self.scale, self.band_parameter, None, None, np.int64(0), np.int64(ALL_ROWS)),
+                *(None, None, None, None, None, None, None, None),
+                *(edge_m, edge_e, row_offsets, progress, ticket, out, np.int64(groups)),
+                np.int32(variant.strips),
+            ],
+        )
+
+    def sweep(
+        self,
+        pairs: DevicePairs,
+        methods: Buffer,
+        arithmetic: Arithmetic,
+        rows: tuple[int, int],
+        out: Buffer,
+        *,
+        table: Buffer | None = None,
+        enters: State = NO_STATE,
+        leaves: State = NO_STATE,
+        kept: Kept | None = None,
+    ) -> None:
+        """A chunk of rows of every pair; values go to `out` where it holds the last row."""
+        runtime, variant, groups = self.runtime, pairs.variant, len(pairs)
+        edge_m = edge_e = None
+        if variant.multi:
+            count = self.n_gammas * int(pairs.layout.edges[-1])
+            edge_m = runtime.empty(count, arithmetic.real)
+            edge_e = runtime.empty(count, arithmetic.exponent)
+        ticket, progress = self._counters(groups * self.n_gammas, variant)
+        x, y, device = pairs.x, pairs.y, pairs.device
+        self._launch(
+            self._sweep_spec("sweep", variant, arithmetic, KEEP=int(kept is not None)),
+            _plan.sweep_blocks(groups * self.n_gammas, variant, runtime.multiprocessors),
+            _plan.SWEEP_THREADS,
+            [
+                *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(groups), np.int64(groups)),
+                *(np.int64(0), np.int64(groups), np.int64(0), np.int64(1), np.int32(0)),
+                *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
+                *(self.scale, self.band_parameter, table, device["tables"]),
+                *(np.int64(rows[0]), np.int64(rows[1]), enters.m, enters.e, leaves.m, leaves.e),
+                *(device["columns"], kept and kept.m, kept and kept.e, device["tiles"]),
+                *(edge_m, edge_e, device["edges"], progress, ticket, out, np.int64(groups)),
+                np.int32(variant.strips),
+            ],
+        )
+
+    def reverse(
+        self,
+        pairs: DevicePairs,
+        methods: Buffer,
+        arithmetic: Arithmetic,
+        rows: tuple[int, int],
+        table: Buffer | None,
+        kept: Kept,
+        flows: Flows,
+        strips: int,
+    ) -> None:
+        """E of a chunk of rows, from its end; `strips`: of the longest series of all groups."""
+        runtime, variant = self.runtime, pairs.variant
+        ticket, progress = self._counters(len(pairs), variant)
+        x, y, device = pairs.x, pairs.y, pairs.device
+        sums = flows.expected_cost is not None or flows.entropy is not None
+        self._launch(
+            self._sweep_spec("reverse", variant, arithmetic, SUMS=int(sums)),
+            _plan.sweep_blocks(len(pairs), variant, runtime.multiprocessors),
+            _plan.SWEEP_THREADS,
+            [
+                *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(pairs)), self.gammas),
+                *(methods, np.int32(arithmetic.method), self.scale, self.band_parameter, table),
+                *(device["tables"], np.int64(rows[0]), np.int64(rows[1]), kept.m, kept.e, device["tiles"]),
+                *(flows.up, flows.diag, device["columns"], flows.edge_left, flows.edge_diag),
+                *(device["edges"], progress, ticket, flows.grad_x, flows.grad_y, flows.alignment),
+                *(flows.alignment_offsets, flows.expected_cost, flows.entropy, np.int32(strips)),
+            ],
+        )
+
+    def products(
+        self,
+        pairs: DevicePairs,
+        methods: Buffer,
+        arithmetic: Arithmetic,
+        rows: tuple[int, int],
+        table: Buffer,
+        grad: Buffer,
+        *,
+        of_y: bool,
+    ) -> None:
+        """Adds what a chunk of weights gives to the gradient of x, or of y."""
+        x, y, device = pairs.x, pairs.y, pairs.device
+        tile = _plan.feature_tile(x.n_features)
+        own = pairs.layout.own_tiles_y if of_y else pairs.layout.own_tiles_x
+        tasks = int(own[-1]) * _plan.ceil_div(x.n_features, tile)
+        factor = 2 * self.scale if self.cost == 0 else 1.0
+        # Only Manhattan costs differ here: their slope is a sign.
+        cost = self.cost if self.cost == 2 else 0
+        self._launch(
+            self._spec(
+                "products", COST=cost, REAL=_name(arithmetic.real), FEATURE_TILE=tile, GRAD_Y=int(of_y)
+            ),
+            _plan.grid_blocks(tasks, self.runtime.multiprocessors),
+            _plan.BLOCK_THREADS,
+            [
+                *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(pairs))),
+                *(np.int64(x.n_features), factor, methods, np.int32(arithmetic.method), table),
+                *(device["tables"], device["own_tiles_y" if of_y else "own_tiles_x"]),
+                *(np.int64(rows[0]), np.int64(rows[1]), grad),
+            ],
+        )
+
+    def spans(self, table: Buffer, rows: int, cols: int) -> NDArray[np.int64]:
+        """First and last column of each row of a table where it is not 0, or -1 twice: (rows, 2)."""
+        out = self.runtime.empty(2 * rows, np.int64)
+        self._launch(
+            self._spec("spans", REAL="double"),
+            _plan.grid_blocks(_plan.ceil_div(rows, 4), self.runtime.multiprocessors),
+            _plan.SWEEP_THREADS,
+            [table, np.int64(rows), np.int64(cols), out],
+        )
+        return self.runtime.download(out, (rows, 2))
+
+    def _sweep_spec(self, entry: str, variant: Variant, arithmetic: Arithmetic, **more: int) -> KernelSpec:
+        defines: dict[str, str | int] = {
+            "REAL": _name(arithmetic.real),
+            "HARD": int(arithmetic.hard),
+            "COST": self.cost if variant.dim else 0,
+            "BAND": self.band,
+            "DIM": variant.dim,
+            "TILE_ROWS": variant.tile_rows,
+            "TILE_COLS": variant.tile_cols,
+            "LANES": variant.lanes,
+            "MULTI": int(variant.multi),
+            **more,
+        }
+        return self._spec(entry, **defines)
+
+    def _counters(self, groups: int, variant: Variant) -> tuple[Buffer, Buffer | None]:
+        """Ticket and progress of a launch, from one stretch of zeros."""
+        slots = groups * variant.strips if variant.multi else 0
+        zeros = self.runtime.zeros(1 + slots, np.int32)
+        return View(zeros, 0, 1), View(zeros, 1, slots) if slots else None
+
+
+def _name(dtype: np.dtype[Any]) -> str:
+    return "double" if dtype == np.float64 else "float"
+
+
+def _argument(value: Any) -> Argument:
+    return np.float64(value) if type(value) is float else value

@@ -1,0 +1,293 @@
+"""Pairs on the device: their values, and their gradients, in chunks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _plan
+from ._data import NO_STATE, Arithmetic, DevicePairs, DeviceSeries, Flows, Kept, State, View, arithmetic_of
+from ._kernels import ALL_ROWS, Kernels
+from ._pieces import Downloads, Group
+from ._plan import Variant
+from ._runtime import Buffer, Runtime
+
+if TYPE_CHECKING:
+    from sktime_sdtw._engine import Wanted
+    from sktime_sdtw._series import Array, SeriesBatch
+
+
+class Problem:
+    """A group of pairs on the device, before it is known how many rows are computed at a time.
+
+    Parameters
+    ----------
+    x, y : DeviceSeries
+        Their lengths; and the values, unless they are listed or costs are given.
+    variant : Variant
+    more : dict
+        Further fields of `DevicePairs`.
+    """
+
+    def __init__(self, x: DeviceSeries, y: DeviceSeries, variant: Variant, **more: Any) -> None:
+        self.x, self.y, self.variant, self.more = x, y, variant, more
+        self.n, self.m = x.lengths, y.lengths
+
+    def __len__(self) -> int:
+        return len(self.n)
+
+    @property
+    def strips(self) -> int:
+        """Strips of the longest series of y."""
+        return self.variant.strips
+
+    @classmethod
+    def of_list(cls, kernels: Kernels, x: DeviceSeries, y: DeviceSeries, i: Array, j: Array) -> Problem:
+        """Pairs (i, j) of the series of a window, for tables."""
+        runtime = kernels.runtime
+        n, m = _plan.offsets_of(x.lengths[i]), _plan.offsets_of(y.lengths[j])
+        return cls(
+            DeviceSeries(None, n, runtime.upload(n), x.n_features),
+            DeviceSeries(None, m, runtime.upload(m), y.n_features),
+            _variant(kernels, 0, y.lengths[j], len(i)),
+            source_x=x,
+            source_y=y,
+            list_x=runtime.upload(i.astype(np.int64)),
+            list_y=runtime.upload(j.astype(np.int64)),
+        )
+
+    def classify(self, kernels: Kernels, out: Buffer) -> tuple[Buffer, list[int]]:
+        """As `Kernels.classify`."""
+        if "source_x" in self.more:
+            lists = self.more["list_x"], self.more["list_y"]
+            x, y = self.more["source_x"], self.more["source_y"]
+            return kernels.classify(x, y, paired=True, out=out, lists=lists, count=len(self))
+        return kernels.classify(self.x, self.y, paired=True, out=out)
+
+    def pairs(self, kernels: Kernels, rows: int) -> DevicePairs:
+        """For chunks of so many rows."""
+        layout = _plan.group_layout(self.n, self.m, rows, self.variant)
+        arrays = asdict(layout)
+        joined = np.concatenate(list(arrays.values()))
+        small = joined.nbytes <= 2**20  # and so worth keeping
+        buffer = kernels.runtime.constant(joined) if small else kernels.runtime.upload(joined)
+        count = len(self) + 1
+        device: dict[str, Buffer] = {
+            name: View(buffer, place * count, count) for place, name in enumerate(arrays)
+        }
+        return DevicePairs(self.x, self.y, self.variant, rows, layout, device, **self.more)
+
+
+def _variant(kernels: Kernels, dim: int, m: Array, count: int) -> Variant:
+    return _plan.choose_variant(
+        dim, int(m.max()), count * kernels.n_gammas, kernels.runtime.multiprocessors, paired=True, wide=False
+    )
+
+
+def group_problem(
+    kernels: Kernels, x: SeriesBatch, y: SeriesBatch, costs: Array | None, group: Group, dim: int
+) -> Problem:
+    """The pairs of a group, uploaded: a problem of its own."""
+    series = []
+    for batch in (x, y):
+        offsets = batch.offsets[group.first : group.last + 1]
+        values = batch.values[offsets[0] : offsets[-1]] if costs is None else None
+        series.append(kernels.series(values, offsets - offsets[0], batch.n_features))
+    first, second = series
+    variant = _variant(kernels, dim, second.lengths, len(first))
+    if costs is None:
+        return Problem(first, second, variant)
+    before = int((x.lengths[: group.first] * y.lengths[: group.first]).sum())
+    cells = _plan.offsets_of(first.lengths * second.lengths)
+    buffer = kernels.runtime.upload(costs[before : before + int(cells[-1])])
+    cost_offsets = kernels.runtime.upload(cells)
+    # The costs are what classify looks at: one feature, as many "time steps" as cells.
+    ranged = DeviceSeries(buffer, cells, cost_offsets, 1)
+    kernels.ranges(ranged, buffer, int(ranged.lengths.max()))
+    first.low, first.high, first.parts, first.n_features = ranged.low, ranged.high, ranged.parts, 1
+    return Problem(first, second, variant, costs=buffer, cost_offsets=cost_offsets)
+
+
+# --- paired values
+
+
+def value_groups(
+    runtime: Runtime, n: Array, m: Array, dim: int, n_gammas: int, dtype: np.dtype[Any]
+) -> Iterator[Group]:
+    memory = runtime.free_memory()
+    table = min(_plan.TABLE_BYTES, memory // 4)
+    if dim:
+        sizes = (_plan.padded(n) * 16 * n_gammas) + (n + m) * dim * dtype.itemsize
+        budget, least = min(_plan.EDGE_BYTES, memory // 4), 1
+    else:
+        sizes, budget, least = n * m * dtype.itemsize, table, 2 * runtime.multiprocessors
+    strips = _plan.ceil_div(int(m.max()), 128)
+    for part in _plan.split_pairs(sizes, budget, least, max(1, _plan.MOST_TASKS // (n_gammas * strips))):
+        yield Group(part.start, part.stop, table)
+
+
+def paired_worker(
+    kernels: Kernels,
+    x: SeriesBatch,
+    y: SeriesBatch,
+    costs: Array | None,
+    out: Array,
+    downloads: Downloads,
+) -> Callable[[Group], None]:
+    dim = 0 if costs is not None else _plan.dim_of_values(x.n_features, kernels.cost)
+
+    def work(group: Group) -> None:
+        problem = group_problem(kernels, x, y, costs, group, dim)
+        values = paired_values if dim else listed_values
+        downloads.add(values(kernels, problem, group.budget), out[:, group.first : group.last])
+
+    return work
+
+
+def paired_values(kernels: Kernels, problem: Problem, budget: int) -> Buffer:
+    """Values of pairs whose costs the sweep computes, [gamma][pair]."""
+    del budget  # nothing here grows with a chunk of rows
+    out = kernels.runtime.empty(kernels.n_gammas * len(problem), kernels.store)
+    methods, seen = problem.classify(kernels, out)
+    pairs = problem.pairs(kernels, int(problem.n.max()))
+    for method in seen:
+        kernels.sweep(pairs, methods, arithmetic_of(method, kernels.store), (0, ALL_ROWS), out)
+    return out
+
+
+def listed_values(kernels: Kernels, problem: Problem, budget: int) -> Buffer:
+    """Values of pairs from tables of costs, which all gammas share, [gamma][pair]."""
+    runtime = kernels.runtime
+    out = runtime.empty(kernels.n_gammas * len(problem), kernels.store)
+    methods, seen = problem.classify(kernels, out)
+    found = [arithmetic_of(method, kernels.store) for method in seen]
+    for real in dict.fromkeys(arithmetic.real for arithmetic in found):
+        alike = [arithmetic for arithmetic in found if arithmetic.real == real]
+        rows = _plan.chunk_rows(problem.n, problem.m, real.itemsize, budget)
+        pairs = problem.pairs(kernels, rows)
+        chunks = pairs.chunks()
+        if pairs.costs is not None and real == kernels.store and len(chunks) == 1:
+            for arithmetic in alike:
+                kernels.sweep(pairs, methods, arithmetic, chunks[0], out, table=pairs.costs)
+            continue
+        table = runtime.empty(int(pairs.layout.tables[-1]), real)
+        columns = kernels.n_gammas * int(pairs.layout.columns[-1])
+        states = [_state(kernels, alike[0], columns) for _ in chunks[1:3]]
+        enters = leaves = NO_STATE
+        for number, chunk in enumerate(chunks):
+            last = number + 1 == len(chunks)
+            leaves = NO_STATE if last else states[number % len(states)]
+            kernels.table(pairs, methods, alike, chunk, table)
+            for arithmetic in alike:
+                kernels.sweep(
+                    pairs, methods, arithmetic, chunk, out, table=table, enters=enters, leaves=leaves
+                )
+            enters = leaves
+    return out
+
+
+def _state(kernels: Kernels, arithmetic: Arithmetic, columns: int) -> State:
+    runtime = kernels.runtime
+    return State(runtime.empty(columns, arithmetic.real), runtime.empty(columns, arithmetic.exponent))
+
+
+# --- gradients
+
+
+def scratch_budget(runtime: Runtime) -> int:
+    return min(_plan.SCRATCH_BYTES, runtime.free_memory() // 4)
+
+
+def gradient_groups(
+    runtime: Runtime, n: Array, m: Array, dim: int, dtype: np.dtype[Any], alignment: bool
+) -> Iterator[Group]:
+    budget = scratch_budget(runtime)
+    variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
+    cell = _plan.gradient_cell_bytes(variant, dtype.itemsize) + (dtype.itemsize if alignment else 0)
+    for part in _plan.split_pairs(n * m * cell, budget, 2 * runtime.multiprocessors):
+        yield Group(part.start, part.stop, budget)
+
+
+def group_gradient(
+    kernels: Kernels, problem: Problem, wanted: set[Wanted], budget: int
+) -> dict[Wanted, Buffer]:
+    """What is wanted of a group's pairs; expected costs and entropies by strip."""
+    runtime, store, count = kernels.runtime, kernels.store, len(problem)
+    sizes: dict[Wanted, tuple[int, Any]] = {
+        "expected_cost": (count * problem.strips, np.float64),
+        "entropy": (count * problem.strips, np.float64),
+        "alignment": (int((problem.n * problem.m).sum()), store),
+    }
+    if "costs" not in problem.more:
+        sizes["x"] = (int(problem.n.sum()) * problem.x.n_features, store)
+        sizes["y"] = (int(problem.m.sum()) * problem.y.n_features, store)
+    out = {name: runtime.zeros(*sizes[name]) for name in wanted & sizes.keys()}
+    values = runtime.empty(count, store)
+    methods, seen = problem.classify(kernels, values)
+    for method in seen:
+        reverse_sweeps(kernels, problem, methods, arithmetic_of(method, store), values, out, budget)
+    return {"value": values, **out}
+
+
+def reverse_sweeps(
+    kernels: Kernels,
+    problem: Problem,
+    methods: Buffer,
+    arithmetic: Arithmetic,
+    values: Buffer,
+    out: dict[Wanted, Buffer],
+    budget: int,
+    collect: Callable[[tuple[int, int], Buffer | None], None] | None = None,
+) -> None:
+    """Adds the pairs of one method to `out`; `collect` sees each chunk's table of E, from the last one on."""
+    runtime, variant, real = kernels.runtime, problem.variant, arithmetic.real
+    cell_bytes = _plan.gradient_cell_bytes(variant, real.itemsize)
+    rows = _plan.chunk_rows(problem.n, problem.m, cell_bytes, budget, 2 * real.itemsize)
+    pairs = problem.pairs(kernels, rows)
+    layout, chunks = pairs.layout, pairs.chunks()
+    table = None if variant.dim else runtime.empty(int(layout.tables[-1]), real)
+    numbers = int(layout.tiles[-1]) * variant.kept_numbers
+    kept = Kept(runtime.empty(numbers, real), runtime.empty(numbers, arithmetic.exponent))
+    columns = int(layout.columns[-1])
+    flows = Flows(runtime.empty(columns, real), runtime.empty(columns, real))
+    if variant.multi:
+        flows.edge_left = runtime.empty(int(layout.edges[-1]), real)
+        flows.edge_diag = runtime.empty(int(layout.edges[-1]), real)
+    flows.expected_cost, flows.entropy = out.get("expected_cost"), out.get("entropy")
+    if "alignment" in out:
+        flows.alignment = out["alignment"]
+        flows.alignment_offsets = runtime.constant(_plan.offsets_of(problem.n * problem.m))
+    if variant.dim:
+        flows.grad_x, flows.grad_y = out.get("x"), out.get("y")
+    states = [NO_STATE] + [_state(kernels, arithmetic, columns) for _ in chunks[1:]]
+
+    def fill(chunk: tuple[int, int]) -> None:
+        if table is not None:
+            kernels.table(pairs, methods, [arithmetic], chunk, table)
+
+    for number, chunk in enumerate(chunks[:-1]):
+        fill(chunk)
+        kernels.sweep(
+            *(pairs, methods, arithmetic, chunk, values),
+            table=table,
+            enters=states[number],
+            leaves=states[number + 1],
+        )
+    for number, chunk in reversed(list(enumerate(chunks))):
+        fill(chunk)
+        kernels.sweep(
+            pairs, methods, arithmetic, chunk, values, table=table, enters=states[number], kept=kept
+        )
+        kernels.reverse(pairs, methods, arithmetic, chunk, table, kept, flows, problem.strips)
+        if collect is not None:
+            collect(chunk, table)
+        if table is None or not out.keys() & {"x", "y"}:
+            continue
+        if kernels.cost in (1, 3):  # their slope differs from cell to cell
+            kernels.table(pairs, methods, [arithmetic], chunk, table, slope=True)
+        for name, of_y in (("x", False), ("y", True)):
+            if name in out:
+                kernels.products(pairs, methods, arithmetic, chunk, table, out[name], of_y=of_y)

@@ -1,0 +1,111 @@
+"""Pieces of work: shared among devices, cut smaller where memory does not suffice, and their results."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from ._runtime import Buffer, Runtime
+
+Array = NDArray[Any]
+Piece = TypeVar("Piece")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consecutive pairs, first <= k < last, computed together; `budget`: bytes of a chunk of their rows."""
+
+    first: int
+    last: int
+    budget: int
+
+    def halves(self) -> list[Group]:
+        """The same in smaller steps; an empty list where there are none."""
+        if self.last - self.first > 1:
+            middle = (self.first + self.last) // 2
+            return [Group(self.first, middle, self.budget), Group(middle, self.last, self.budget)]
+        return [Group(self.first, self.last, self.budget // 4)] if self.budget > 2**16 else []
+
+
+class Downloads:
+    """Results on their way to the host: one piece's are awaited while the next one is computed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._start = getattr(runtime, "start_download", None)
+        self._runtime = runtime
+        self._waiting: deque[tuple[Callable[[], Array], Callable[[], None] | None]] = deque()
+        self._new = 0
+
+    def add(self, buffer: Buffer, out: Array, then: Callable[[], None] | None = None) -> None:
+        """Copy the buffer to `out`, an array or a view of one, and call `then` when it is there."""
+        if self._start is None:
+            self._waiting.append((lambda: self._runtime.download(buffer, out.shape, out), then))
+        else:
+            self._waiting.append((self._start(buffer, out.shape, out), then))
+        self._new += 1
+
+    def next_piece(self) -> None:
+        """Wait for all but the last piece's."""
+        self._finish(self._new)
+        self._new = 0
+
+    def finish(self) -> None:
+        """Wait for everything."""
+        self._finish(0)
+
+    def _finish(self, left: int) -> None:
+        while len(self._waiting) > left:
+            wait, then = self._waiting.popleft()
+            wait()
+            if then is not None:
+                then()
+
+
+def share(
+    runtimes: Sequence[Runtime],
+    pieces: Iterable[Piece],
+    worker: Callable[[Runtime], tuple[Callable[[Piece], None], Downloads]],
+) -> None:
+    """Do all pieces of work, each on the device that is free; one that does not fit in smaller pieces."""
+    source, lock = iter(pieces), threading.Lock()
+
+    def take() -> Piece | None:
+        with lock:
+            return next(source, None)
+
+    def run(runtime: Runtime) -> None:
+        work, downloads = worker(runtime)
+        while (piece := take()) is not None:
+            stack: list[Any] = [piece]
+            while stack:
+                smaller = _attempt(work, stack[-1], downloads)
+                stack.pop()
+                stack.extend(reversed(smaller))
+        downloads.finish()
+
+    if len(runtimes) == 1:
+        run(runtimes[0])
+        return
+    with ThreadPoolExecutor(len(runtimes)) as pool:
+        for done in [pool.submit(run, runtime) for runtime in runtimes]:
+            done.result()
+
+
+def _attempt(work: Callable[[Any], None], piece: Any, downloads: Downloads) -> list[Any]:
+    """Nothing, or the smaller pieces to do instead where memory did not suffice."""
+    try:
+        work(piece)
+        downloads.next_piece()
+        return []
+    except MemoryError:
+        downloads.finish()  # frees what they hold
+        smaller: list[Any] = piece.halves()
+        if not smaller:
+            raise
+        return smaller

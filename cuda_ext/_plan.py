@@ -1,0 +1,342 @@
+"""How work is cut for a GPU: rectangles of the output, groups of pairs, chunks of rows, grids.
+
+Pure functions. Nothing here allocates memory or knows a device beyond two numbers, its multiprocessors and
+the bytes that may be used: all of it is tested for sizes that no machine holds. Sizes are Python integers or
+int64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Lengths = NDArray[np.int64]
+
+CHUNK_STEP = 8  # rows of a chunk: a multiple of the rows of every tile
+SWEEP_THREADS = 128
+BLOCK_THREADS = 256  # of the kernels that work in whole blocks: ranges, table, products
+SWEEP_BLOCKS = 8  # of SWEEP_THREADS for a multiprocessor; those that find no task left end at once
+TABLE_ROWS, TABLE_COLS = 64, 128  # cells of a block of table.cu
+PRODUCT_STEPS = 64  # time steps of a block of products.cu
+MOST_DIM_VALUE = 8  # features up to which the sweep computes the costs itself
+MOST_DIM_GRADIENT = 3  # likewise for gradients, whose reverse sweep needs more registers
+MOST_TASKS = 2**30  # of one launch: its tickets are ints
+MOST_RUN = 32
+MOST_LISTED = 2**16  # pairs of a window that are written out as a list
+
+# Shares of the memory of the device. None has been tuned on a GPU yet.
+EDGE_BYTES = 2**30  # columns that pass from strip to strip
+TABLE_BYTES = 2**30  # cost tables of values
+SCRATCH_BYTES = 2**28  # what gradients keep of a chunk of rows, with its cost table
+RESULT_BYTES = 2**28  # one rectangle of results, of which two exist at a time
+LEAST_RESULT_BYTES = 2**22
+
+
+def ceil_div(a: int, b: int) -> int:
+    """The quotient, rounded up."""
+    return -(-a // b)
+
+
+def padded(lengths: Any, step: int = CHUNK_STEP) -> Any:
+    """Rows in whole steps; of an int or an array."""
+    return (lengths + step - 1) // step * step
+
+
+def offsets_of(sizes: Any) -> Lengths:
+    """Where each of consecutive pieces begins, and where the last one ends."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
+
+
+# --- kernels
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The compile-time sizes of a sweep.
+
+    Parameters
+    ----------
+    dim : int
+        Features whose costs the sweep computes itself; 0 where it reads a table of costs.
+    tile_rows, tile_cols, lanes : int
+        Cells that a lane takes at a time, and lanes of a strip.
+    strips : int
+        Strips of the longest series of y.
+    """
+
+    dim: int
+    tile_rows: int
+    tile_cols: int
+    lanes: int
+    strips: int
+
+    @property
+    def multi(self) -> bool:
+        """Whether a pair has several strips, which hand their last column on."""
+        return self.strips > 1
+
+    @property
+    def kept_numbers(self) -> int:
+        """Numbers that KEEP stores for a tile."""
+        return self.tile_cols + self.tile_rows + 4
+
+
+def choose_variant(
+    dim: int, longest: int, groups: int, multiprocessors: int, *, paired: bool, wide: bool
+) -> Variant:
+    """The sweep for series of y of up to `longest` time steps.
+
+    Parameters
+    ----------
+    dim : int
+    longest : int
+    groups : int
+        Number of independent strips. Short series share a warp where there are enough of them to fill the
+        device all the same.
+    multiprocessors : int
+    paired, wide : bool
+        Pairs rather than a rectangle of them; arithmetic in double. Both need so many registers that tiles
+        are small.
+    """
+    small = paired or wide
+    rows, cols = (4, 4) if small else (8, 4 if dim > 4 else 8)
+    lanes = 32
+    if groups >= 64 * multiprocessors:
+        lanes = next(lanes for lanes in (8, 16, 32) if longest <= lanes * cols or lanes == 32)
+    return Variant(dim, rows, cols, lanes, ceil_div(longest, lanes * cols))
+
+
+def dim_of_values(n_features: int, cost: int) -> int:
+    """Features whose costs the sweep computes itself, or 0 for a table of costs.
+
+    The functions of the alignment kernel's cost (3), written out for every cell of a tile, take NVRTC seconds
+    to compile: a table too. So do costs that are given (4).
+    """
+    return n_features if n_features <= MOST_DIM_VALUE and cost < 3 else 0
+
+
+def dim_of_gradients(n_features: int, cost: int) -> int:
+    """The same for gradients."""
+    return n_features if n_features <= MOST_DIM_GRADIENT and cost < 3 else 0
+
+
+def feature_tile(n_features: int) -> int:
+    """FEATURE_TILE of products.cu."""
+    return next(tile for tile in (8, 16, 32, 64) if n_features <= tile or tile == 64)
+
+
+def sweep_blocks(groups: int, variant: Variant, multiprocessors: int) -> int:
+    """Blocks of a launch whose warps take tasks until none is left."""
+    warps = ceil_div(groups * variant.lanes, 32) * variant.strips
+    return max(1, min(ceil_div(warps, SWEEP_THREADS // 32), SWEEP_BLOCKS * multiprocessors))
+
+
+def grid_blocks(tasks: int, multiprocessors: int) -> int:
+    """Blocks of a launch that strides through its tasks, one block for each."""
+    return max(1, min(tasks, 8 * multiprocessors))
+
+
+def range_parts(n_series: int, longest: int, n_features: int, multiprocessors: int) -> int:
+    """Into how many parts ranges.cu cuts each series."""
+    useful = ceil_div(longest * n_features, 16 * BLOCK_THREADS)
+    return max(1, min(useful, ceil_div(4 * multiprocessors, n_series)))
+
+
+# --- pairwise values
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the output, first <= index < last; `upper`: on the diagonal, half of it computed."""
+
+    first_x: int
+    last_x: int
+    first_y: int
+    last_y: int
+    upper: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.last_x - self.first_x, self.last_y - self.first_y
+
+    def halves(self) -> list[Window]:
+        """The same in smaller windows; an empty list where there is only one pair."""
+        rows, cols = self.shape
+        if rows == cols == 1:
+            return []
+        if self.upper:
+            middle = self.first_x + rows // 2
+            return [
+                Window(self.first_x, middle, self.first_x, middle, True),
+                Window(self.first_x, middle, middle, self.last_x),
+                Window(middle, self.last_x, middle, self.last_x, True),
+            ]
+        if rows >= cols:
+            middle = self.first_x + rows // 2
+            return [
+                Window(self.first_x, middle, self.first_y, self.last_y),
+                Window(middle, self.last_x, self.first_y, self.last_y),
+            ]
+        middle = self.first_y + cols // 2
+        return [
+            Window(self.first_x, self.last_x, self.first_y, middle),
+            Window(self.first_x, self.last_x, middle, self.last_y),
+        ]
+
+
+def pairs_of_window(
+    n_x: int,
+    n_y: int,
+    longest_x: int,
+    n_gammas: int,
+    itemsize: int,
+    variant: Variant,
+    memory: int,
+    devices: int = 1,
+) -> int:
+    """Most pairs of one window: by its results, by the columns between its strips, by its tickets.
+
+    A whole matrix comes in eight windows or more, unless it is small: results travel back while the next
+    window is computed. Several devices need some for each.
+    """
+    result = n_gammas * (itemsize + 1)  # with a byte for the method
+    whole = n_x * n_y * result
+    bytes_of_window = max(min(RESULT_BYTES, memory // 8), 1)
+    bytes_of_window = min(bytes_of_window, max(ceil_div(whole, 8), LEAST_RESULT_BYTES))
+    pairs = min(bytes_of_window // result, MOST_TASKS // (n_gammas * variant.strips))
+    if variant.multi:
+        edge = padded(longest_x) * n_gammas * 16  # two doubles at most
+        pairs = min(pairs, min(EDGE_BYTES, memory // 4) // edge)
+    if devices > 1:
+        pairs = min(pairs, ceil_div(n_x * n_y, 4 * devices))
+    return max(1, pairs)
+
+
+def windows(n_x: int, n_y: int, pairs: int, upper: bool) -> Iterator[Window]:
+    """The output in windows of `pairs` pairs at most, bands of rows from the top."""
+    # Whole rows where a window holds some; else about as high as wide. Squares on the diagonal fit too then.
+    rows = min(n_x, pairs // n_y if n_y <= pairs // 32 else max(1, math.isqrt(pairs)))
+    cols = max(1, pairs // rows)
+    for first in range(0, n_x, rows):
+        last = min(first + rows, n_x)
+        if upper:
+            yield Window(first, last, first, last, True)
+        for begin in range(last if upper else 0, n_y, cols):
+            yield Window(first, last, begin, min(begin + cols, n_y))
+
+
+def run_length(rows: int, cols: int, n_gammas: int, variant: Variant, multiprocessors: int) -> int:
+    """Series of x that stream through a strip one after the other.
+
+    Long runs wait less at their ends, short ones share the work better.
+    """
+    strips = rows * cols * n_gammas * variant.strips
+    enough = 8 * multiprocessors * SWEEP_BLOCKS * (SWEEP_THREADS // variant.lanes)
+    return max(1, min(MOST_RUN, rows, strips // enough))
+
+
+# --- lists of pairs
+
+
+def split_pairs(sizes: NDArray[Any], budget: int, least: int = 1, most: int = MOST_TASKS) -> Iterator[slice]:
+    """Consecutive groups of pairs whose sizes add up to `budget` at most, or that have `least` pairs."""
+    totals = np.concatenate([[0.0], np.cumsum(sizes, dtype=np.float64)])
+    start, count = 0, len(sizes)
+    while start < count:
+        fits = int(np.searchsorted(totals, totals[start] + budget, side="right")) - 1
+        stop = min(count, max(fits, start + least), start + most)
+        yield slice(start, stop)
+        start = stop
+
+
+def cells_of_chunk(n: Lengths, m: Lengths, rows: int) -> int:
+    """Cells of `rows` rows of each of the tables, n x m."""
+    return int((np.minimum(n, rows) * m).sum())
+
+
+def chunk_rows(n: Lengths, m: Lengths, cell_bytes: float, budget: int, state_bytes: int = 0) -> int:
+    """Rows of all pairs of a group that are computed at a time, in whole tiles.
+
+    Parameters
+    ----------
+    n, m : ndarray of int64
+        Lengths of the pairs.
+    cell_bytes : float
+        Bytes for each cell of a chunk.
+    budget : int
+        Bytes that a chunk should not exceed.
+    state_bytes : int
+        Bytes for each column at the start of each chunk, where all of those are kept: then fewer rows than
+        the budget may only make things worse.
+    """
+    whole = int(padded(int(n.max())))
+    rows = whole
+    if cells_of_chunk(n, m, whole) * cell_bytes > budget:
+        low, high = 1, whole // CHUNK_STEP  # in tiles: the largest that fits lies in [low, high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if cells_of_chunk(n, m, middle * CHUNK_STEP) * cell_bytes <= budget:
+                low = middle
+            else:
+                high = middle
+        rows = low * CHUNK_STEP
+    if rows < whole and state_bytes:
+        rows = max(rows, int(padded(math.isqrt(int(whole * state_bytes / cell_bytes)))))
+    return min(rows, whole)
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """Where the pairs of a group lie in the arrays of a chunk of rows; one entry more than pairs each.
+
+    Parameters
+    ----------
+    columns : ndarray
+        Columns: flows, and states between chunks.
+    tiles : ndarray
+        Kept tiles.
+    tables : ndarray
+        Cells of the table.
+    edges : ndarray
+        Rows, in whole tiles: what passes between strips.
+    table_tiles, own_tiles_x, own_tiles_y : ndarray
+        Blocks of table.cu for one row of blocks; of products.cu for x and for y.
+    """
+
+    columns: Lengths
+    tiles: Lengths
+    tables: Lengths
+    edges: Lengths
+    table_tiles: Lengths
+    own_tiles_x: Lengths
+    own_tiles_y: Lengths
+
+
+def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLayout:
+    """The layout of the chunks of `rows` rows of these pairs."""
+    in_chunk = np.minimum(n, rows)
+    in_tiles = -(-in_chunk // variant.tile_rows)
+    return GroupLayout(
+        columns=offsets_of(m),
+        tiles=offsets_of(in_tiles * -(-m // variant.tile_cols)),
+        tables=offsets_of(in_chunk * m),
+        edges=offsets_of(in_tiles * variant.tile_rows),
+        table_tiles=offsets_of(-(-m // TABLE_COLS)),
+        own_tiles_x=offsets_of(-(-in_chunk // PRODUCT_STEPS)),
+        own_tiles_y=offsets_of(-(-m // PRODUCT_STEPS)),
+    )
+
+
+def gradient_cell_bytes(variant: Variant, real_bytes: int) -> float:
+    """Bytes that a gradient takes for each cell of a chunk: kept tiles, and the table where there is one."""
+    exponent_bytes = real_bytes  # int beside float, double beside double
+    kept = variant.kept_numbers * (real_bytes + exponent_bytes) / (variant.tile_rows * variant.tile_cols)
+    return kept + (0 if variant.dim else real_bytes)
