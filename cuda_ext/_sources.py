@@ -43,8 +43,8 @@ class KernelSpec:
     def parts(self) -> list[tuple[str, str]]:
         """(file name, text) of what the kernel is made of, in the order of compilation."""
         folder = files(__package__) / "kernels"
-        names = [name for name in HEADERS if (folder / name).is_file()]
-        return [(name, (folder / name).read_text(encoding="utf-8")) for name in (*names, f"{self.entry}.cu")]
+        names = (*HEADERS, f"{self.entry}.cu")
+        return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
     def source(self) -> str:
         """The text to compile; ``#line`` keeps the names and lines of the files in error messages."""

@@ -1,0 +1,230 @@
+"""A GPU of nothing but host memory: enough of torch and of the driver to run the loader and its copies.
+
+Work on a stream is kept back and done only when somebody waits for it, as late as a real GPU might do it.
+What reads its memory too early, or hands it out again too soon, therefore gets wrong numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import types
+from collections import deque
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+class Stream:
+    """A queue of work; `cuda_stream` is its handle."""
+
+    handles = itertools.count(0x1000)
+
+    def __init__(self, device: Any = None) -> None:
+        self.device = device
+        self.cuda_stream = next(self.handles)
+        self._work: deque[Callable[[], None]] = deque()
+
+    def add(self, work: Callable[[], None]) -> None:
+        self._work.append(work)
+
+    def run(self) -> None:
+        while self._work:
+            self._work.popleft()()
+
+    def record_event(self) -> Event:
+        return Event(self)
+
+    def wait_stream(self, other: Stream) -> None:
+        self.wait_event(other.record_event())
+
+    def wait_event(self, event: Event) -> None:
+        self.add(event.synchronize)
+
+
+class Event:
+    """A place in the queue of a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._done = False
+        stream.add(self._finish)
+
+    def _finish(self) -> None:
+        self._done = True
+
+    def synchronize(self) -> None:
+        while not self._done:
+            self._stream._work.popleft()()
+
+
+class Tensor:
+    """Flat memory with the few methods that the runtime uses."""
+
+    def __init__(self, torch: FakeTorch, array: np.ndarray, pinned: bool = False) -> None:
+        self._torch, self._array, self.pinned = torch, array, pinned
+        self.dtype = f"torch.{array.dtype}"
+        self.device = types.SimpleNamespace(type="cuda", index=0)
+        self.streams: list[Stream] = []
+
+    def data_ptr(self) -> int:
+        return self._array.ctypes.data
+
+    def numel(self) -> int:
+        return self._array.size
+
+    def is_contiguous(self) -> bool:
+        return self._array.flags.c_contiguous
+
+    def numpy(self) -> np.ndarray:
+        assert self.pinned, "the host cannot read the memory of the device"
+        return self._array
+
+    def view(self, kind: Any) -> Tensor:
+        array = self._array.reshape(-1) if kind == -1 else self._array.view(kind)
+        return Tensor(self._torch, array)
+
+    def __getitem__(self, which: slice) -> Tensor:
+        return Tensor(self._torch, self._array[which], self.pinned)
+
+    def copy_(self, source: Tensor, non_blocking: bool) -> None:
+        assert non_blocking
+        assert self.pinned or source.pinned, "copies between host and device go through pinned memory"
+
+        def work() -> None:
+            self._array[:] = source._array
+
+        self._torch.stream.add(work)
+
+    def record_stream(self, stream: Stream) -> None:
+        self.streams.append(stream)
+
+
+class FakeTorch(types.ModuleType):
+    """The part of torch that the package uses. Memory beyond `limit` bytes at once is out of memory."""
+
+    def __init__(self, capability: tuple[int, int] = (9, 0), limit: int = 2**30) -> None:
+        super().__init__("torch")
+        self.__version__ = "2.13.0"
+        self.version = types.SimpleNamespace(cuda="13.0", hip=None)
+        self.limit, self.capability = limit, capability
+        self.available, self.capturing, self.bad_fork, self.count = True, False, False, 2
+        self.stream = Stream()
+        self.pinned_bytes = self.uploads = 0
+        for name in ("uint8", "int32", "int64", "float32", "float64"):
+            setattr(self, name, np.dtype(name))
+        self.cuda = types.SimpleNamespace(
+            OutOfMemoryError=type("OutOfMemoryError", (RuntimeError,), {}),
+            Stream=Stream,
+            _is_in_bad_fork=lambda: self.bad_fork,
+            current_device=lambda: 0,
+            current_stream=lambda device=None: self.stream,
+            device=lambda device: self._as_current(None),
+            device_count=lambda: self.count,
+            get_device_properties=self._properties,
+            is_available=lambda: self.available,
+            is_current_stream_capturing=lambda: self.capturing,
+            mem_get_info=lambda device: (1000, 5000),
+            memory_allocated=lambda device: 30,
+            memory_reserved=lambda device: 200,
+            stream=self._as_current,
+        )
+
+    def device(self, kind: str, index: int) -> Any:
+        return types.SimpleNamespace(type=kind, index=index)
+
+    def empty(self, count: int, dtype: Any, device: Any = None, pin_memory: bool = False) -> Tensor:
+        if count * np.dtype(dtype).itemsize > self.limit:
+            raise self.cuda.OutOfMemoryError("CUDA out of memory.")
+        if pin_memory:
+            self.pinned_bytes += count * np.dtype(dtype).itemsize
+        return Tensor(self, np.full(count * np.dtype(dtype).itemsize, 0xFF, np.uint8).view(dtype), pin_memory)
+
+    def zeros(self, count: int, dtype: Any, device: Any = None) -> Tensor:
+        tensor = self.empty(count, dtype)
+        self.stream.add(lambda: tensor._array.fill(0))
+        return tensor
+
+    @contextmanager
+    def _as_current(self, stream: Stream | None) -> Any:
+        before = self.stream
+        self.stream = stream or before
+        yield
+        self.stream = before
+
+    def _properties(self, index: int) -> Any:
+        major, minor = self.capability
+        return types.SimpleNamespace(
+            name=f"Fake {index}", major=major, minor=minor, multi_processor_count=132, total_memory=9000
+        )
+
+
+class FakeDriver:
+    """The functions of libcuda, called through ctypes as the real ones are.
+
+    `launches` holds (function, blocks, threads, stream, context) of each. `kernel(pointers)` gets the pointers
+    to the arguments, and returns what is then queued on torch's stream.
+    """
+
+    def __init__(self, torch: FakeTorch, version: int = 13000, devices: int = 2) -> None:
+        self.torch, self.number, self.devices = torch, version, devices
+        self.launches: list[tuple[int, ...]] = []
+        self.images: list[bytes] = []
+        self.contexts: list[int] = []
+        self.fail: dict[str, int] = {}
+        self.kernel: Callable[[Any], Callable[[], None]] | None = None
+        p, i, u, s = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p
+        signatures = {
+            "cuDriverGetVersion": (self._version, p),
+            "cuGetErrorName": (lambda code, out: self._put(out, ctypes.c_char_p, b"CUDA_ERROR_FAKE"), i, p),
+            "cuGetErrorString": (lambda code, out: self._put(out, ctypes.c_char_p, b"asked to fail"), i, p),
+            "cuInit": (lambda flags: 0, u),
+            "cuDeviceGetCount": (lambda out: self._put(out, i, self.devices), p),
+            "cuDeviceGet": (lambda out, index: self._put(out, i, index), p, i),
+            "cuDevicePrimaryCtxRetain": (lambda out, device: self._put(out, p, 0xC0 + device), p, i),
+            "cuCtxPushCurrent_v2": (self._push, p),
+            "cuCtxPopCurrent_v2": (self._pop, p),
+            "cuModuleLoadData": (self._load, p, s),
+            "cuModuleGetFunction": (lambda out, module, name: self._put(out, p, module + 1), p, p, s),
+            "cuFuncGetAttribute": (lambda out, which, function: self._put(out, i, 10 * which), p, i, p),
+            "cuLaunchKernel": (self._launch, p, *[u] * 7, p, ctypes.POINTER(p), p),
+        }
+        for name, (function, *types_) in signatures.items():
+            setattr(self, name, ctypes.CFUNCTYPE(i, *types_)(self._failing(name, function)))
+
+    def _failing(self, name: str, function: Callable[..., int]) -> Callable[..., int]:
+        return lambda *arguments: self.fail.get(name, 0) or function(*arguments)
+
+    @staticmethod
+    def _put(out: int, kind: Any, value: Any) -> int:
+        ctypes.cast(out, ctypes.POINTER(kind))[0] = value
+        return 0
+
+    def _version(self, out: int) -> int:
+        return self._put(out, ctypes.c_int, self.number)
+
+    def _push(self, context: int) -> int:
+        self.contexts.append(context)
+        return 0
+
+    def _pop(self, out: int) -> int:
+        self.contexts.pop()
+        return 0
+
+    def _load(self, out: int, image: bytes) -> int:
+        self.images.append(image)
+        return self._put(out, ctypes.c_void_p, 0xF00 + 0x10 * len(self.images))
+
+    def _launch(self, function: int, *rest: Any) -> int:
+        blocks, threads, stream, pointers = rest[0], rest[3], rest[7] or 0, rest[8]
+        self.launches.append((function, blocks, threads, stream, self.contexts[-1]))
+        if self.kernel is not None:
+            self.torch.stream.add(self.kernel(pointers))
+        return 0
+
+
+def argument(pointers: Any, k: int, kind: Any) -> Any:
+    """The k-th argument of a launch, as a kernel would see it."""
+    return ctypes.cast(pointers[k], ctypes.POINTER(kind))[0]
