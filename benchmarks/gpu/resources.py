@@ -1,0 +1,107 @@
+"""Registers, spills and shared memory of the CUDA kernels, from the log of the compiler. Needs no GPU.
+
+``python benchmarks/gpu/resources.py`` prints the tables; ``--update`` writes them to resources.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1] / "tests"))
+
+from cuda_variants import ARCHITECTURES, BUDGETS, FAMILIES, Budget, resources, typical  # noqa: E402
+from sktime_sdtw.cuda_ext._compile import Resources, nvrtc_version  # noqa: E402
+
+# 65536 registers of a multiprocessor, handed to warps in portions of 256; 64 warps at most on sm_90.
+REGISTERS, PORTION, MOST_WARPS = 65536, 256, 64
+
+INTRODUCTION = """\
+# What the kernels take
+
+From the log of NVRTC {version}, by `resources.py`; `tests/cuda/test_compile.py` holds them to the budget. Nothing
+here was measured on a GPU.
+
+## Typical variants
+
+Registers of a thread for each architecture, with the bytes that spill after a +. The memory of a thread (for the
+most part the room of the slow tile, which few tiles need), the memory that a block shares, and the warps that the
+registers leave room for on a multiprocessor are those of sm_90.
+"""
+
+BUDGET = """\
+
+## Budget
+
+The most that any compiled variant takes, on any architecture: every value of every compile-time choice, and
+every pair of them, in {count} compilations. In brackets the budget.
+"""
+
+
+def warps(registers: int) -> int:
+    """How many warps of a multiprocessor the registers leave room for."""
+    of_warp = -(-registers * 32 // PORTION) * PORTION
+    return min(MOST_WARPS, REGISTERS // of_warp)
+
+
+def brief(found: Resources) -> str:
+    return f"{found.registers}+{found.spill_stores}" if found.spill_stores else str(found.registers)
+
+
+def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
+    yield ""
+    yield f"| {' | '.join(head)} |"
+    yield f"| --- |{' ---: |' * (len(head) - 1)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def report() -> Iterator[str]:
+    yield INTRODUCTION.format(version=".".join(map(str, nvrtc_version()))).rstrip()
+    rows = []
+    for name, spec in typical().items():
+        found = {architecture: resources(spec, architecture) for architecture in ARCHITECTURES}
+        shown = found["sm_90"]
+        rows.append(
+            [
+                *(name, f"`{spec.entry}`", *(brief(found[a]) for a in ARCHITECTURES)),
+                *(str(number) for number in (shown.stack, shown.shared, warps(shown.registers))),
+            ]
+        )
+    yield from table(["", "kernel", *ARCHITECTURES, "thread's memory", "shared", "warps"], rows)
+
+    most: dict[tuple[str, str], Budget] = {}
+    for family in FAMILIES:
+        for spec, architecture in family.covering():
+            found_here = resources(spec, architecture)
+            key = (spec.entry, dict(spec.defines)["REAL"])
+            before = most.get(key, Budget(0, 0, 0))
+            taken = (found_here.registers, found_here.spill_stores, found_here.shared)
+            most[key] = Budget(*map(max, before, taken))
+    yield BUDGET.format(count=sum(len(family.covering()) for family in FAMILIES)).rstrip()
+    rows = [
+        [
+            f"`{entry}`",
+            real,
+            *(f"{taken} ({limit})" for taken, limit in zip(most[entry, real], allowed, strict=True)),
+        ]
+        for (entry, real), allowed in BUDGETS.items()
+    ]
+    yield from table(["kernel", "arithmetic", "registers", "spilled bytes", "shared bytes"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--update", action="store_true", help="write resources.md")
+    text = "\n".join(report()) + "\n"
+    if parser.parse_args().update:
+        (HERE / "resources.md").write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

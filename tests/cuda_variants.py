@@ -1,0 +1,286 @@
+"""The kernel variants that the engine asks for, and choices among them that are small enough to compile."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from cuda_emulation._build import cache_folder
+from sktime_sdtw.cuda_ext import _data, _kernels, _plan
+from sktime_sdtw.cuda_ext._compile import Resources, compile_kernel, nvrtc_identity, read_resources
+from sktime_sdtw.cuda_ext._sources import KernelSpec
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+
+# (type of the series, method): a method of its own where the GPU computes with doubles for series in float.
+TYPES = (("float32", 0), ("float32", 1), ("float32", 2), ("float32", 3), ("float64", 0), ("float64", 3))
+STORES = ("float32", "float64")
+REALS = (("float32", 0), ("float32", 1), ("float64", 0))
+COSTS = (0, 1, 2, 3, 4)
+BANDS = (0, 1, 2, 3)
+STRIPS = ("8 lanes", "16 lanes", "32 lanes", "several")
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """The variants of a kernel.
+
+    Parameters
+    ----------
+    name : str
+    axes : dict of tuple
+        The choices, independent of each other. Some may lead to the same kernel.
+    spec : callable
+        The specification for one value of each axis, or None where the engine never asks for it.
+    """
+
+    name: str
+    axes: dict[str, tuple[Any, ...]]
+    spec: Callable[..., KernelSpec | None]
+
+    def all(self) -> list[KernelSpec]:
+        """All variants, each once."""
+        specs = (self.spec(*choice) for choice in itertools.product(*self.axes.values()))
+        return list(dict.fromkeys(spec for spec in specs if spec is not None))
+
+    @functools.cache  # noqa: B019 - there are a handful of families
+    def covering(self) -> list[tuple[KernelSpec, str]]:
+        """Variants with architectures: any two values of two axes meet, and any with any architecture."""
+        found = []
+        for *choice, architecture in covering([*self.axes.values(), ARCHITECTURES]):
+            spec = self.spec(*choice)
+            if spec is not None:
+                found.append((spec, architecture))
+        return list(dict.fromkeys(found))
+
+
+def covering(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Few choices of one value for each axis; every pair of values of two axes is in one of them."""
+    choose = random.Random(0)
+    sizes = [len(axis) for axis in axes]
+    missing = {
+        (a, i, b, j)
+        for a, b in itertools.combinations(range(len(axes)), 2)
+        for i in range(sizes[a])
+        for j in range(sizes[b])
+    }
+    while missing:
+        best: tuple[int, list[int]] = (0, [])
+        a, i, b, j = min(missing)
+        for _ in range(60):
+            row = [choose.randrange(size) for size in sizes]
+            row[a], row[b] = i, j
+            gain = len(_pairs(row) & missing)
+            best = max(best, (gain, row), key=lambda candidate: candidate[0])
+        missing -= _pairs(best[1])
+        yield tuple(axis[index] for axis, index in zip(axes, best[1], strict=True))
+
+
+def _pairs(row: Sequence[int]) -> set[tuple[int, int, int, int]]:
+    return {(a, row[a], b, row[b]) for a, b in itertools.combinations(range(len(row)), 2)}
+
+
+def _kernels_for(store: str, cost: int, band: int) -> _kernels.Kernels:
+    nothing: Any = None  # what takes no part in the choice of a kernel
+    return _kernels.Kernels(nothing, np.dtype(store), cost, 1.0, band, 0.0, nothing, 1)
+
+
+def _variant(dim: int, strips: str, *, paired: bool, wide: bool) -> _plan.Variant:
+    """What the plan chooses where series are as long as `strips` says."""
+
+    def choose(longest: int) -> _plan.Variant:
+        return _plan.choose_variant(dim, longest, 10**9, 1, paired=paired, wide=wide)
+
+    cols = choose(1).tile_cols
+    lanes = {"8 lanes": 8, "16 lanes": 16, "32 lanes": 32, "several": 33}[strips]
+    return choose(cols * lanes)
+
+
+def _sweep(
+    entry: str, kind: tuple[str, int], cost: int, features: int, band: int, strips: str, **more: int
+) -> KernelSpec | None:
+    store, method = kind
+    paired = bool(more.get("PAIRED", 1))
+    gradient = entry == "reverse" or bool(more.get("KEEP"))
+    dim = (_plan.dim_of_gradients if gradient else _plan.dim_of_values)(features, cost)
+    if dim == 0 and not paired:
+        return None
+    arithmetic = _data.arithmetic_of(method, np.dtype(store))
+    variant = _variant(dim, strips, paired=paired, wide=arithmetic.real == np.float64)
+    return _kernels_for(store, cost, band)._sweep_spec(entry, variant, arithmetic, **more)
+
+
+def _window(kind: tuple[str, int], cost: int, features: int, band: int, strips: str) -> KernelSpec | None:
+    return _sweep("sweep", kind, cost, features, band, strips, PAIRED=0)
+
+
+def _paired(kind: tuple[str, int], cost: int, features: int, band: int, strips: str) -> KernelSpec | None:
+    return _sweep("sweep", kind, cost, features, band, strips, KEEP=0)
+
+
+def _kept(kind: tuple[str, int], cost: int, features: int, band: int, strips: str) -> KernelSpec | None:
+    return _sweep("sweep", kind, cost, features, band, strips, KEEP=1)
+
+
+def _reverse(
+    kind: tuple[str, int], cost: int, features: int, band: int, strips: str, sums: int
+) -> KernelSpec | None:
+    return _sweep("reverse", kind, cost, features, band, strips, SUMS=sums)
+
+
+def _real(store: str, method: int) -> str:
+    return "double" if method or store == "float64" else "float"
+
+
+def _table(real: tuple[str, int], cost: int, slope: int) -> KernelSpec | None:
+    if slope and cost == 4:
+        return None
+    return _kernels_for(real[0], cost, 0)._spec("table", COST=cost, REAL=_real(*real), SLOPE=slope)
+
+
+def _products(real: tuple[str, int], cost: int, tile: int, of_y: int) -> KernelSpec | None:
+    kernels = _kernels_for(real[0], cost, 0)
+    return kernels._spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile, GRAD_Y=of_y)
+
+
+def _classify(store: str, cost: int, band: int, paired: int) -> KernelSpec | None:
+    return _kernels_for(store, cost, band)._spec("classify", COST=cost, BAND=band, PAIRED=paired)
+
+
+_VALUES = tuple(range(1, _plan.MOST_DIM_VALUE + 2))
+_GRADIENTS = tuple(range(1, _plan.MOST_DIM_GRADIENT + 2))
+
+FAMILIES = (
+    Family(
+        "sweep, windows",
+        {"type": TYPES, "cost": COSTS[:3], "features": _VALUES[:-1], "band": BANDS, "strips": STRIPS},
+        _window,
+    ),
+    Family(
+        "sweep, pairs",
+        {"type": TYPES, "cost": COSTS[:3], "features": _VALUES, "band": BANDS, "strips": STRIPS},
+        _paired,
+    ),
+    Family(
+        "sweep, kept tiles",
+        {"type": TYPES, "cost": COSTS[:3], "features": _GRADIENTS, "band": BANDS, "strips": STRIPS},
+        _kept,
+    ),
+    Family(
+        "reverse",
+        {
+            "type": TYPES,
+            "cost": COSTS[:3],
+            "features": _GRADIENTS,
+            "band": BANDS,
+            "strips": STRIPS,
+            "sums": (0, 1),
+        },
+        _reverse,
+    ),
+    Family("table", {"real": REALS, "cost": COSTS, "slope": (0, 1)}, _table),
+    Family("products", {"real": REALS, "cost": (0, 2), "tile": (8, 16, 32, 64), "of": (0, 1)}, _products),
+    Family("classify", {"store": STORES, "cost": COSTS, "band": BANDS, "paired": (0, 1)}, _classify),
+    Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
+    Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
+)
+
+
+def typical() -> dict[str, KernelSpec]:
+    """The variants that most of the work is done by, named."""
+    single, double, wide, hard = TYPES[0], TYPES[4], TYPES[1], TYPES[2]
+    one, several = "32 lanes", "several"
+    large = _plan.MOST_DIM_VALUE + 1
+    chosen = {
+        "values, d = 1": _window(single, 0, 1, 0, one),
+        "values, d = 1, series share warps": _window(single, 0, 1, 0, "8 lanes"),
+        "values, d = 1, long series": _window(single, 0, 1, 0, several),
+        "values, d = 1, Sakoe-Chiba": _window(single, 0, 1, 1, one),
+        "values, d = 1, hard": _window(hard, 0, 1, 0, one),
+        "values, d = 1, computed in double": _window(wide, 0, 1, 0, one),
+        "values, d = 1, double": _window(double, 0, 1, 0, one),
+        "values, d = 3": _window(single, 0, 3, 0, one),
+        "values, d = 8": _window(single, 0, 8, 0, one),
+        "values, larger d": _paired(single, 0, large, 0, one),
+        "gradients, forward, d = 1": _kept(single, 0, 1, 0, several),
+        "gradients, forward, larger d": _kept(single, 0, large, 0, several),
+        "gradients, forward, larger d, double": _kept(double, 0, large, 0, several),
+        "gradients, reverse, d = 1": _reverse(single, 0, 1, 0, several, 0),
+        "gradients, reverse, larger d": _reverse(single, 0, large, 0, several, 0),
+        "gradients, reverse, larger d, double": _reverse(double, 0, large, 0, several, 0),
+        "gradients, reverse, d = 1, with gamma's": _reverse(single, 0, 1, 0, several, 1),
+        "table of costs, sqeuclidean": _table(REALS[0], 0, 0),
+        "table of costs, gak": _table(REALS[0], 3, 0),
+        "table of costs, sqeuclidean, double": _table(REALS[2], 0, 0),
+        "gradients from a table, d up to 8": _products(REALS[0], 0, 8, 0),
+        "gradients from a table, d = 64": _products(REALS[0], 0, 64, 0),
+        "gradients from a table, d = 64, double": _products(REALS[2], 0, 64, 0),
+        "methods": _classify("float32", 0, 0, 0),
+        "ranges of series": FAMILIES[-2].spec("float32"),
+        "spans of a path": FAMILIES[-1].spec("float32"),
+    }
+    return {name: spec for name, spec in chosen.items() if spec is not None}
+
+
+class Budget(NamedTuple):
+    """What a kernel may take: registers and bytes that spill, of a thread; bytes that a block shares."""
+
+    registers: int
+    spill: int
+    shared: int
+
+
+# By kernel and type of the arithmetic; over all variants and architectures.
+BUDGETS = {
+    ("sweep", "float"): Budget(232, 0, 0),
+    ("sweep", "double"): Budget(255, 128, 0),
+    ("reverse", "float"): Budget(255, 64, 0),
+    ("reverse", "double"): Budget(255, 544, 0),
+    ("table", "float"): Budget(96, 0, 16 * 1024),
+    ("table", "double"): Budget(128, 16, 32 * 1024),
+    ("products", "float"): Budget(128, 32, 16 * 1024),
+    ("products", "double"): Budget(192, 64, 32 * 1024),
+    ("classify", "float"): Budget(64, 0, 0),
+    ("classify", "double"): Budget(64, 0, 0),
+    ("ranges", "float"): Budget(48, 0, 4 * 1024),
+    ("ranges", "double"): Budget(48, 0, 4 * 1024),
+    ("spans", "double"): Budget(64, 0, 0),
+}
+
+
+def budget(spec: KernelSpec) -> Budget:
+    """What this variant may take."""
+    return BUDGETS[spec.entry, dict(spec.defines)["REAL"]]
+
+
+def within(found: Resources, limit: Budget) -> bool:
+    """Whether a kernel keeps to its budget; what spills once may be loaded twice."""
+    return (
+        found.registers <= limit.registers
+        and found.spill_stores <= limit.spill
+        and found.spill_loads <= 2 * limit.spill
+        and found.shared <= limit.shared
+    )
+
+
+def resources(spec: KernelSpec, architecture: str) -> Resources:
+    """What the kernel takes, from this or an earlier run's compilation."""
+    parts = [spec.source(), repr(spec), architecture, nvrtc_identity()]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    path = cache_folder() / f"{spec.entry}-{architecture}-{key}.json"
+    if path.is_file():
+        return Resources(**json.loads(path.read_text()))
+    binary, log = compile_kernel(spec, architecture)
+    assert binary.code.startswith(b"\x7fELF")
+    found = read_resources(log)
+    unfinished = path.with_suffix(f".{random.getrandbits(64)}.part")
+    unfinished.write_text(json.dumps(found._asdict()))
+    unfinished.replace(path)
+    return found
