@@ -21,6 +21,22 @@ DEVICE REAL choice(REAL up, REAL left, REAL diag) {
     return surprise(least) + surprise(middle) - most * log_of_1_plus(-(least + middle));
 }
 
+// A kept tile, as `sweep` writes it: aligned to 16 bytes.
+struct Kept {
+    REAL v[KEPT];
+    DEVICE void load(const REAL *kept) {
+        struct alignas(16) Quad {
+            REAL v[16 / sizeof(REAL)];
+        };
+#pragma unroll
+        for (int q = 0; q < KEPT; q += 16 / sizeof(REAL)) {
+            const Quad quad = *(const Quad *)(kept + q);
+#pragma unroll
+            for (int k = 0; k < (int)(16 / sizeof(REAL)); ++k) v[q + k] = quad.v[k];
+        }
+    }
+};
+
 KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
                     const int64 *__restrict__ y_offsets, int64 n_pairs, const double *__restrict__ gammas,
                     const uint8 *__restrict__ methods, int method, double scale, double band_parameter, REAL *table,
@@ -92,6 +108,12 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const int64 slot = k * max_strips + rank;
         int seen = 0;
 #endif
+        // What `sweep` kept of the lane's next tile: loaded one step ahead.
+        const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
+        const int64 kept_column = (tile_offsets[k] + first_col / TILE_COLS) * KEPT;
+        Kept next;
+        if (works) next.load(keep_m + kept_column + (tiles - 1) * tiles_of_row * KEPT);
+        const int columns = (int)minimum(m - first_col, (int64)TILE_COLS);
         const int steps = tiles + last_lane - l;  // of this lane, with those that it waits
         for (int step = 0; any(step < steps); ++step) {
             // What the tile to the right sends: to the same row, and to the row above.
@@ -144,72 +166,76 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             tile_band.load(band, row, first_col);
             empty = !tile_band.any;
 #endif
-            const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
-            const int64 at = (tile_offsets[k] + tile * tiles_of_row + first_col / TILE_COLS) * KEPT;
-            const REAL *kept = keep_m + at;
-            const int end_cell = n <= row + TILE_ROWS && m <= first_col + TILE_COLS
-                                     ? (int)(n - 1 - row) * TILE_COLS + (int)(m - 1 - first_col)
-                                     : -1;
+            const REAL *kept = keep_m + kept_column + tile * tiles_of_row * KEPT;
+            const int end_row = m <= first_col + TILE_COLS ? (int)minimum(n - 1 - row, (int64)TILE_ROWS) : TILE_ROWS;
             REAL cost_sum = 0, entropy_sum = 0;
-            auto send_back = [&](auto &&shares) {
+            // flows(r, c, e, up, left, diag): what the cell hands on to its predecessors of e.
+            auto send_back = [&](auto &&flows) {
 #pragma unroll
                 for (int back = 0; back < TILE_ROWS; ++back) {
                     const int r = TILE_ROWS - 1 - back;
-                    costs.load_row(row + r);
+                    costs.load_row(row, r);
                     below_diag[TILE_COLS - 1] += r + 1 < TILE_ROWS ? in_diag[r + 1 < TILE_ROWS ? r + 1 : 0] : pending;
-                    REAL from_right = in_left[r], sent = 0;
+                    if (r == end_row) {
+#pragma unroll
+                        for (int c = 0; c < TILE_COLS; ++c) below_up[c] = c == columns - 1 ? REAL(1) : REAL(0);
+                    }
+                    REAL from_right = in_left[r], sent = 0, e[TILE_COLS];
 #pragma unroll
                     for (int c_back = 0; c_back < TILE_COLS; ++c_back) {
                         const int c = TILE_COLS - 1 - c_back;
-                        REAL e = (below_up[c] + from_right) + below_diag[c];
-                        if (r * TILE_COLS + c == end_cell) e += 1;
-                        REAL up, left, diag;
-                        shares(r, c, up, left, diag);
+                        e[c] = (below_up[c] + from_right) + below_diag[c];
                         below_diag[c] = sent;
-                        below_up[c] = e * up;
-                        from_right = e * left;
-                        sent = e * diag;
+                        flows(r, c, e[c], below_up[c], from_right, sent);
 #if SUMS
-                        cost_sum = fused(e, costs.cost(c), cost_sum);
-                        entropy_sum = fused(e, choice(up, left, diag), entropy_sum);
+                        REAL up, left, diag;
+                        flows(r, c, REAL(1), up, left, diag);
+                        cost_sum = fused(e[c], costs.cost(r, c), cost_sum);
+                        entropy_sum = fused(e[c], choice(up, left, diag), entropy_sum);
 #endif
-                        const bool in_table = row + r < n && first_col + c < m;
 #if DIM > 0
 #if COST == COST_SQEUCLIDEAN || COST == COST_MANHATTAN
-                        const REAL weight = e * cost_slope(REAL(0), costs.scale);
+                        const REAL weight = e[c] * cost_slope(REAL(0), costs.scale);
 #else
-                        const REAL weight = e * cost_slope(costs.sum(c), costs.scale);
+                        const REAL weight = e[c] * cost_slope(costs.sum(r, c), costs.scale);
 #endif
 #pragma unroll
                         for (int d = 0; d < DIM; ++d) {
-                            const REAL slope = direction(costs.row[d] - costs.y[c][d]);
+                            const REAL slope = direction(costs.difference(r, c, d));
                             sum_x[r][d] = fused(weight, slope, sum_x[r][d]);
                             sum_y[c][d] = fused(-weight, slope, sum_y[c][d]);
                         }
-#else
-                        if (in_table) table[table_offsets[k] + (row - row_begin + r) * m + first_col + c] = e;
 #endif
-                        if (alignment && in_table)
-                            alignment[alignment_offsets[k] + (row + r) * m + first_col + c] = (STORE)e;
                     }
                     out_left[r] = from_right;
                     out_diag[r] = sent;
+                    if (row + r >= n) continue;
+#if DIM == 0
+#pragma unroll
+                    for (int c = 0; c < TILE_COLS; ++c)
+                        if (c < columns) table[table_offsets[k] + (row - row_begin + r) * m + first_col + c] = e[c];
+#endif
+                    if (!alignment) continue;
+#pragma unroll
+                    for (int c = 0; c < TILE_COLS; ++c)
+                        if (c < columns) alignment[alignment_offsets[k] + (row + r) * m + first_col + c] = (STORE)e[c];
                 }
             };
-            const bool slow = !HARD && !empty && kept[TILE_COLS + TILE_ROWS + 1] != 0;
+            Entry entry;
+#pragma unroll
+            for (int c = 0; c < TILE_COLS; ++c) entry.top[c] = next.v[c];
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r) entry.left[r] = next.v[TILE_COLS + r];
+            entry.corner = next.v[TILE_COLS + TILE_ROWS];
+            const bool slow = !HARD && !empty && next.v[TILE_COLS + TILE_ROWS + 1] != 0;
+            if (tile > 0) next.load(kept - tiles_of_row * KEPT);  // long before it is needed
             if (empty) {
-                send_back([](int, int, REAL &up, REAL &left, REAL &diag) { up = left = diag = 0; });
+                send_back([](int, int, REAL, REAL &up, REAL &left, REAL &diag) { up = left = diag = 0; });
             } else if (!slow) {
-                Entry entry;
-#pragma unroll
-                for (int c = 0; c < TILE_COLS; ++c) entry.top[c] = kept[c];
-#pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) entry.left[r] = kept[TILE_COLS + r];
-                entry.corner = kept[TILE_COLS + TILE_ROWS];
                 REAL z[TILE_ROWS][TILE_COLS], bottom[TILE_COLS], right[TILE_ROWS];
-                sweep_tile(entry, costs, tile_band, row, factor, bottom, right,
-                           [&](int r, int c, REAL, REAL value) { z[r][c] = value; });
-                send_back([&](int r, int c, REAL &up, REAL &left, REAL &diag) {
+                sweep_tile<BAND != 0>(entry, costs, tile_band, row, factor, bottom, right,
+                                      [&](int r, int c, REAL, REAL value) { z[r][c] = value; });
+                send_back([&](int r, int c, REAL e, REAL &up, REAL &left, REAL &diag) {
                     const REAL above = r ? z[r ? r - 1 : 0][c] : entry.top[c];
                     const REAL before = c ? z[r][c ? c - 1 : 0] : entry.left[r];
                     const REAL corner = r && c ? z[r ? r - 1 : 0][c ? c - 1 : 0]
@@ -219,11 +245,12 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #if HARD
                     // One predecessor takes all; of equals the diagonal one, then the one above.
                     const REAL best = minimum(minimum(above, before), corner);
-                    diag = corner <= best ? 1 : 0;
-                    up = above <= best && !(corner <= best) ? 1 : 0;
-                    left = 1 - diag - up;
+                    const bool by_diag = corner <= best, by_up = !by_diag && above <= best;
+                    diag = by_diag ? e : REAL(0);
+                    up = by_up ? e : REAL(0);
+                    left = by_diag || by_up ? REAL(0) : e;
 #else
-                    const REAL sum = (above + before) + corner, share = sum > 0 ? reciprocal(sum) : REAL(0);
+                    const REAL sum = (above + before) + corner, share = sum > 0 ? e * reciprocal(sum) : REAL(0);
                     up = above * share;
                     left = before * share;
                     diag = corner * share;
@@ -234,7 +261,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             else {
                 SlowTile redone;
                 REAL shares[3 * TILE_ROWS * TILE_COLS];
-                const EXPONENT *kept_e = keep_e + at;
+                const EXPONENT *kept_e = keep_e + (kept - keep_m);
                 load_slow(redone, costs, tile_band, row);
                 for (int c = 0; c < TILE_COLS; ++c) {
                     redone.top_m[c] = kept[c];
@@ -250,11 +277,11 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
                 redone.end = -1;
                 redone.shares = shares;
                 slow_tile(&redone);
-                send_back([&](int r, int c, REAL &up, REAL &left, REAL &diag) {
+                send_back([&](int r, int c, REAL e, REAL &up, REAL &left, REAL &diag) {
                     const REAL *of_cell = shares + 3 * (r * TILE_COLS + c);
-                    up = of_cell[0];
-                    left = of_cell[1];
-                    diag = of_cell[2];
+                    up = e * of_cell[0];
+                    left = e * of_cell[1];
+                    diag = e * of_cell[2];
                 });
             }
 #endif

@@ -190,14 +190,19 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                     REAL bottom_v[TILE_COLS], right_v[TILE_ROWS];
                     bool done;
                     if (ends) {
-                        done = sweep_tile(entry, costs, tile_band, row, factor, bottom_v, right_v,
-                                          [&](int r, int c, REAL, REAL z) {
-                                              if (r * TILE_COLS + c == end_cell) end_m = z;
-                                          });
+                        done = sweep_tile<BAND != 0>(entry, costs, tile_band, row, factor, bottom_v, right_v,
+                                                     [&](int r, int c, REAL, REAL z) {
+                                                         if (r * TILE_COLS + c == end_cell) end_m = z;
+                                                     });
                         end_e = entry.e;
                     } else {
-                        done = sweep_tile(entry, costs, tile_band, row, factor, bottom_v, right_v,
-                                          [](int, int, REAL, REAL) {});
+                        auto nothing = [](int, int, REAL, REAL) {};
+#if BAND
+                        if (!tile_band.whole)
+                            done = sweep_tile<true>(entry, costs, tile_band, row, factor, bottom_v, right_v, nothing);
+                        else
+#endif
+                            done = sweep_tile<false>(entry, costs, tile_band, row, factor, bottom_v, right_v, nothing);
                     }
 #if HARD
                     const bool fast = done;

@@ -23,9 +23,9 @@ template <int N> DEVICE void clear(Side<N> &side) {
 // The costs of a tile: from the series, with y in registers, or from a table.
 struct TileCosts {
 #if DIM > 0
-    const STORE *x;          // the series
-    REAL y[TILE_COLS][DIM];  // the lane's columns
-    REAL row[DIM];
+    const STORE *x;                            // the series
+    REAL y[TILE_COLS][DIM];                    // the lane's columns
+    REAL rows[DIM <= 2 ? TILE_ROWS : 1][DIM];  // of x; of many features one row at a time, for want of registers
     REAL scale;
 #else
     const REAL *table;  // the costs of the pair, from row first_row on
@@ -41,36 +41,44 @@ struct TileCosts {
 #pragma unroll
             for (int k = 0; k < DIM; ++k) y[c][k] = (REAL)series[minimum(first + c, m - 1) * DIM + k];
     }
+    DEVICE void load(int64 i, int r) {
+        i = minimum(i, last_row);
+#pragma unroll
+        for (int k = 0; k < DIM; ++k) rows[DIM <= 2 ? r : 0][k] = (REAL)x[i * DIM + k];
+    }
+    // Before the first row of a tile.
+    DEVICE void load_tile(int64 first) {
+        if (DIM > 2) return;
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; ++r) load(first + r, r);
+    }
+    // Before the cells of a row.
+    DEVICE void load_row(int64 first, int r) {
+        if (DIM > 2) load(first + r, r);
+    }
+    DEVICE REAL difference(int r, int c, int k) const { return rows[DIM <= 2 ? r : 0][k] - y[c][k]; }
+    DEVICE REAL sum(int r, int c) const {
+        REAL total = 0;
+#pragma unroll
+        for (int k = 0; k < DIM; ++k) total = add_feature(total, rows[DIM <= 2 ? r : 0][k], y[c][k]);
+        return total;
+    }
+    // The cost in units of `unit()`: a constant factor joins that of the exponent, instead of a product in every cell.
+    DEVICE REAL cost(int r, int c) const {
+        return COST == COST_SQEUCLIDEAN ? sum(r, c) : finish_cost(sum(r, c), scale);
+    }
+    DEVICE REAL unit() const { return COST == COST_SQEUCLIDEAN ? scale : REAL(1); }
 #else
-    DEVICE void load_columns(const REAL *costs, int64 row, int64 first, int64 m) {
+    DEVICE void load_columns(const REAL *costs, int64 row_begin, int64 first, int64 m) {
         table = costs;
-        first_row = row;
+        first_row = row_begin;
         stride = m;
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c) col[c] = minimum(first + c, m - 1);
     }
-#endif
-    DEVICE void load_row(int64 i) {
-        i = minimum(i, last_row);
-#if DIM > 0
-#pragma unroll
-        for (int k = 0; k < DIM; ++k) row[k] = (REAL)x[i * DIM + k];
-#else
-        row = table + (i - first_row) * stride;
-#endif
-    }
-#if DIM > 0
-    DEVICE REAL sum(int c) const {
-        REAL total = 0;
-#pragma unroll
-        for (int k = 0; k < DIM; ++k) total = add_feature(total, row[k], y[c][k]);
-        return total;
-    }
-    // The cost in units of `unit()`: a constant factor joins that of the exponent, instead of a product in every cell.
-    DEVICE REAL cost(int c) const { return COST == COST_SQEUCLIDEAN ? sum(c) : finish_cost(sum(c), scale); }
-    DEVICE REAL unit() const { return COST == COST_SQEUCLIDEAN ? scale : REAL(1); }
-#else
-    DEVICE REAL cost(int c) const { return row[col[c]]; }
+    DEVICE void load_tile(int64) {}
+    DEVICE void load_row(int64 first, int r) { row = table + (minimum(first + r, last_row) - first_row) * stride; }
+    DEVICE REAL cost(int, int c) const { return row[col[c]]; }
     DEVICE REAL unit() const { return 1; }
 #endif
 };
@@ -85,15 +93,17 @@ DEVICE REAL exponent_factor(double gamma, double scale) {
 struct TileBand {
 #if BAND
     int begin[TILE_ROWS], end[TILE_ROWS];  // columns of the tile
-    int any;
+    int any, whole;                        // whether it admits a cell, and whether all
     DEVICE void load(const PairBand &band, int64 first_row, int64 first_col) {
         any = 0;
+        whole = 1;
 #pragma unroll
         for (int r = 0; r < TILE_ROWS; ++r) {
             const BandRow row = band_row(band, first_row + r);
             begin[r] = (int)minimum(maximum(row.begin - first_col, (int64)0), (int64)TILE_COLS);
             end[r] = (int)minimum(maximum(row.end - first_col, (int64)0), (int64)TILE_COLS);
             any |= begin[r] < end[r];
+            whole &= begin[r] == 0 && end[r] == TILE_COLS;
         }
     }
     DEVICE bool inside(int r, int c) const { return begin[r] <= c && c < end[r]; }
@@ -138,18 +148,19 @@ DEVICE Entry enter(const Side<TILE_COLS> &top, const Side<TILE_ROWS> &left, cons
 }
 
 // Runs over a tile; each(r, c, sum of the three predecessors, value) sees every cell. bottom and right are what leaves
-// it, in the scale of the entry. Returns whether all numbers that matter stayed in range: where costs are never negative,
+// it, in the scale of the entry. CUT: the band leaves out some of the cells. Returns whether all numbers that matter stayed in range: where costs are never negative,
 // a cell that fell out of it inside the tile adds less than a rounding to sides that lie far above, for no path gains on its way.
-template <class Each>
+template <bool CUT, class Each>
 DEVICE bool sweep_tile(const Entry &entry, TileCosts &costs, const TileBand &band, int64 first_row, REAL factor,
                        REAL *bottom, REAL *right, Each &&each) {
     const REAL unit = costs.unit();
+    costs.load_tile(first_row);
     REAL lowest = 1, highest = 0;
 #pragma unroll
     for (int c = 0; c < TILE_COLS; ++c) bottom[c] = entry.top[c];
 #pragma unroll
     for (int r = 0; r < TILE_ROWS; ++r) {
-        costs.load_row(first_row + r);
+        costs.load_row(first_row, r);
         REAL diagonal = r ? entry.left[r ? r - 1 : 0] : entry.corner, left = entry.left[r];
 #if !HARD
         REAL sum = 0, kernel = 0;
@@ -159,24 +170,23 @@ DEVICE bool sweep_tile(const Entry &entry, TileCosts &costs, const TileBand &ban
             const REAL up = bottom[c];
 #if HARD
             const REAL best = minimum(minimum(up, left), diagonal);
-            const REAL z = band.inside(r, c) ? fused(costs.cost(c), unit, best) : infinity();
+            const REAL z = !CUT || band.inside(r, c) ? fused(costs.cost(r, c), unit, best) : infinity();
             each(r, c, best, z);
 #else
-            // The chain from cell to cell is one fused product and sum; the rest waits for nothing.
-#if BAND
-            sum = (up + diagonal) + left;
-            kernel = band.inside(r, c) ? kernel_value(costs.cost(c), factor) : REAL(0);
-#else
-            sum = c ? fused(sum, kernel, up + diagonal) : (up + diagonal) + left;
-            kernel = kernel_value(costs.cost(c), factor);
-#endif
+            if (CUT) {
+                const bool inside = band.inside(r, c);
+                sum = (up + diagonal) + left;
+                kernel = inside ? kernel_value(costs.cost(r, c), factor) : REAL(0);
+                const REAL z = sum * kernel;
+                lowest = inside && sum > 0 ? minimum(lowest, z) : lowest;
+                highest = maximum(highest, z);
+            } else {
+                // The chain from cell to cell is one fused product and sum; the rest waits for nothing.
+                sum = c ? fused(sum, kernel, up + diagonal) : (up + diagonal) + left;
+                kernel = kernel_value(costs.cost(r, c), factor);
+                if (DIM == 0 || r == TILE_ROWS - 1 || c == TILE_COLS - 1) lowest = minimum(lowest, sum * kernel);
+            }
             const REAL z = sum * kernel;
-#if BAND
-            lowest = band.inside(r, c) && sum > 0 ? minimum(lowest, z) : lowest;
-            highest = maximum(highest, z);
-#else
-            if (DIM == 0 || r == TILE_ROWS - 1 || c == TILE_COLS - 1) lowest = minimum(lowest, z);
-#endif
             each(r, c, sum, z);
 #endif
             diagonal = up;
@@ -187,10 +197,9 @@ DEVICE bool sweep_tile(const Entry &entry, TileCosts &costs, const TileBand &ban
     }
 #if HARD
     return true;
-#elif BAND
-    return lowest >= LEAST_VALUE && highest < MOST_VALUE;
 #else
-    return lowest >= LEAST_VALUE && bottom[TILE_COLS - 1] < MOST_VALUE;  // all cells flow into the last one
+    // Without a band all cells flow into the last one.
+    return lowest >= LEAST_VALUE && (CUT ? highest : bottom[TILE_COLS - 1]) < MOST_VALUE;
 #endif
 }
 
@@ -282,12 +291,13 @@ NOINLINE_DEVICE void slow_tile(SlowTile *t) {
 // The costs and the admitted cells of a tile, for the slow sweep.
 DEVICE void load_slow(SlowTile &slow, TileCosts &costs, const TileBand &band, int64 first_row) {
     slow.inside = 0;
+    costs.load_tile(first_row);
 #pragma unroll
     for (int r = 0; r < TILE_ROWS; ++r) {
-        costs.load_row(first_row + r);
+        costs.load_row(first_row, r);
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c) {
-            slow.cost[r * TILE_COLS + c] = costs.cost(c);
+            slow.cost[r * TILE_COLS + c] = costs.cost(r, c);
             slow.inside |= (unsigned long long)band.inside(r, c) << (r * TILE_COLS + c);
         }
     }
