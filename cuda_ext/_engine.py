@@ -22,7 +22,6 @@ from ._pairs import (
     group_problem,
     paired_worker,
     reverse_sweeps,
-    scratch_budget,
     value_groups,
 )
 from ._pairwise import pairwise_worker, value_windows
@@ -162,7 +161,8 @@ def optimal_path(runtime: Runtime, pairs: Pairs, settings: Settings) -> tuple[fl
     x, y = pairs.x.astype(double), pairs.y.astype(double)
     costs = None if pairs.costs is None else pairs.costs.astype(double, copy=False)
     kernels = _kernels(runtime, double, settings, np.zeros(1))
-    budget = scratch_budget(runtime)
+    cells = int(x.lengths[0]) * int(y.lengths[0])
+    budget = _plan.scratch_budget(cells, runtime.free_memory())
     problem = group_problem(kernels, x, y, costs, Group(0, 1, budget), 0)
     n, m = int(problem.n[0]), int(problem.m[0])
     value = runtime.empty(1, double)

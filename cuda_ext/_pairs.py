@@ -197,14 +197,10 @@ def _state(kernels: Kernels, arithmetic: Arithmetic, columns: int) -> State:
 # --- gradients
 
 
-def scratch_budget(runtime: Runtime) -> int:
-    return min(_plan.SCRATCH_BYTES, runtime.free_memory() // 4)
-
-
 def gradient_groups(
     runtime: Runtime, n: Array, m: Array, dim: int, dtype: np.dtype[Any], alignment: bool
 ) -> Iterator[Group]:
-    budget = scratch_budget(runtime)
+    budget = _plan.scratch_budget(int((n * m).sum()), runtime.free_memory())
     variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
     cell = _plan.gradient_cell_bytes(variant, dtype.itemsize) + (dtype.itemsize if alignment else 0)
     for part in _plan.split_pairs(n * m * cell, budget, 2 * runtime.multiprocessors):

@@ -335,6 +335,14 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
     )
 
 
+def scratch_budget(cells: int, memory: int) -> int:
+    """Bytes for what gradients keep of a chunk of rows, for pairs with so many cells in all.
+
+    Two bytes a cell: never a whole table, however small it is. Chunks below a mebibyte would save nothing.
+    """
+    return min(SCRATCH_BYTES, memory // 4, max(2**20, 2 * cells))
+
+
 def gradient_cell_bytes(variant: Variant, real_bytes: int) -> float:
     """Bytes that a gradient takes for each cell of a chunk: kept tiles, and the table where there is one."""
     exponent_bytes = real_bytes  # int beside float, double beside double

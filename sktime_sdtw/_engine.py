@@ -1,8 +1,9 @@
-"""The way down to the compiled engine: devices, threads, output arrays. The only importer of ``_core``."""
+"""The way down to the engines: devices, threads, output. Nobody else imports ``_core`` and ``cuda_ext``."""
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from . import _core
 from ._series import Array, SeriesBatch
 
 if TYPE_CHECKING:
+    from .cuda_ext._runtime import Runtime
     from .metrics._constraints import Band
     from .metrics._costs import ResolvedCost
 
@@ -34,35 +36,91 @@ _COST = {
 _BAND = {"none": 0, "sakoe_chiba": 1, "relative_sakoe_chiba": 2, "itakura": 3}
 
 
-def resolve_device(device: Any) -> str:
+# Cells times features below which device="auto" stays on the CPU and does not even look for a GPU; `choose`
+# in cuda_ext/_devices.py asks for more where torch is not loaded. An estimate, not yet measured on a GPU.
+LEAST_GPU_WORK = 2e7
+
+
+def resolve_device(device: Any, work: float = 0.0) -> str:
     """The engine to use.
 
     Parameters
     ----------
-    device : {"auto", "cpu", "cuda", "cuda:<i>"}
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list of str
+        A list names several GPUs.
+    work : float
+        Cells of the tables of all pairs times features: "auto" takes a GPU where there is enough to do.
 
     Returns
     -------
     str
-        "cpu", the only engine there is so far.
+        "cpu", or the GPUs: "cuda:0", "cuda:0,cuda:1".
 
     Raises
     ------
     RuntimeError
-        A CUDA device was asked for.
+        A CUDA device was asked for and cannot be used.
     TypeError, ValueError
         Not one of the accepted strings.
     """
-    if not isinstance(device, str):
-        raise TypeError(f"device must be one of 'auto', 'cpu', 'cuda', 'cuda:<index>'. Got {device!r}.")
-    if device in ("auto", "cpu"):
+    accepted = "device must be one of 'auto', 'cpu', 'cuda', 'cuda:<index>', 'cuda:all', or a list of GPUs."
+    names = list(device) if isinstance(device, (list, tuple)) else [device]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{accepted} Got {device!r}.")
+    if names == ["cpu"]:
         return "cpu"
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and (device == "cuda" or index.isdecimal()):
-        raise RuntimeError(
-            f"device={device!r}: no CUDA engine is installed. device='cpu' or device='auto' works."
-        )
-    raise ValueError(f"device must be one of 'auto', 'cpu', 'cuda', 'cuda:<index>'. Got {device!r}.")
+    if names == ["auto"]:
+        return _auto_device(work)
+    for name in names:
+        kind, _, which = name.partition(":")
+        if kind != "cuda" or not (name == "cuda" or which == "all" or which.isdecimal()):
+            raise ValueError(f"{accepted} Got {device!r}.")
+    from .cuda_ext._devices import device_indices
+
+    return ",".join(f"cuda:{index}" for index in device_indices(names))
+
+
+def _auto_device(work: float) -> str:
+    if work < LEAST_GPU_WORK:
+        return "cpu"
+    from .cuda_ext._devices import choose, usable_devices
+
+    if choose(work, "torch" in sys.modules).device == "cpu":
+        return "cpu"
+    return f"cuda:{usable_devices()[0].index}"
+
+
+def _runtimes(device: Any, work: float) -> list[Runtime]:
+    """The GPUs to use; an empty list for the CPU."""
+    resolved = resolve_device(device, work)
+    if resolved == "cpu":
+        return []
+    from .cuda_ext._runtime import cuda_runtime
+
+    return [cuda_runtime(int(name.removeprefix("cuda:"))) for name in resolved.split(",")]
+
+
+def _work(x: SeriesBatch, y: SeriesBatch, pairing: Pairing) -> float:
+    """What `resolve_device` compares."""
+    if pairing == "paired":
+        cells = float(x.lengths.astype(np.float64) @ y.lengths)
+    else:
+        cells = float(x.lengths.sum()) * float(y.lengths.sum())
+    return cells * x.n_features * (0.5 if pairing == "upper" else 1.0)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The cost and the band in numbers."""
+
+    cost: int
+    scale: float
+    band: int
+    band_parameter: float
+
+
+def _settings(cost: ResolvedCost, band: Band) -> _Settings:
+    return _Settings(_COST[cost.name], cost.scale, _BAND[band.kind], band.parameter)
 
 
 def resolve_n_threads(n_jobs: Any) -> int:
@@ -123,7 +181,7 @@ def forward(
     band: Band,
     gammas: NDArray[np.float64],
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
     costs: Array | None = None,
 ) -> Array:
     """Values of Soft-DTW for several gammas.
@@ -143,9 +201,15 @@ def forward(
     -------
     ndarray of shape (n_gammas, n_x, n_y) or (n_gammas, n_x)
     """
-    resolve_device(device)
-    n_threads = resolve_n_threads(n_jobs)
     other = x if y is None else y
+    runtimes = _runtimes(device, _work(x, other, pairing))
+    n_threads = resolve_n_threads(n_jobs)
+    if runtimes:
+        from .cuda_ext import _engine as cuda
+
+        values = cuda.forward(runtimes, x, y, pairing, _settings(cost, band), gammas, costs)
+        _check_values(values, band)
+        return values
     shape = (len(x),) if pairing == "paired" else (len(x), len(other))
     dtype = x.dtype if costs is None else costs.dtype
     out = np.empty((len(gammas), *shape), dtype)
@@ -171,7 +235,7 @@ def gradient(
     band: Band,
     gamma: float,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> dict[Wanted, Array]:
     """Values, expected costs, gradients and alignments of pairs of series.
 
@@ -189,34 +253,39 @@ def gradient(
         By the names in `wanted`: value, expected_cost and entropy (n,), x and y laid out as the values of the
         batches, alignment flat as the costs.
     """
-    resolve_device(device)
+    runtimes = _runtimes(device, _work(pairs.x, pairs.y, "paired"))
     n_threads = resolve_n_threads(n_jobs)
     # Checked whatever was asked for: an overflow, which gradients would hide. No value exists at gamma = inf.
     wanted = wanted | ({"expected_cost"} if np.isinf(gamma) else {"value"})
     if band.kind == "itakura":
         _check_itakura(pairs, band)
-    result = _allocate(pairs, wanted)
-    _core.gradient(
-        *_problem(pairs),
-        _COST[cost.name],
-        cost.scale,
-        _BAND[band.kind],
-        band.parameter,
-        gamma,
-        result.get("value"),
-        result.get("expected_cost"),
-        result.get("entropy"),
-        result.get("x"),
-        result.get("y"),
-        result.get("alignment"),
-        n_threads,
-    )
+    if runtimes:
+        from .cuda_ext import _engine as cuda
+
+        result = cuda.gradient(runtimes, pairs, wanted, _settings(cost, band), gamma)
+    else:
+        result = _allocate(pairs, wanted)
+        _core.gradient(
+            *_problem(pairs),
+            _COST[cost.name],
+            cost.scale,
+            _BAND[band.kind],
+            band.parameter,
+            gamma,
+            result.get("value"),
+            result.get("expected_cost"),
+            result.get("entropy"),
+            result.get("x"),
+            result.get("y"),
+            result.get("alignment"),
+            n_threads,
+        )
     _check_values(result["expected_cost" if np.isinf(gamma) else "value"], band)
     return result
 
 
 def optimal_path(
-    pairs: Pairs, cost: ResolvedCost, band: Band, device: str = "auto"
+    pairs: Pairs, cost: ResolvedCost, band: Band, device: str | list[str] = "auto"
 ) -> tuple[float, NDArray[np.int64]]:
     """The best path of the first pair and its cost.
 
@@ -225,9 +294,15 @@ def optimal_path(
     value : float
     path : ndarray of shape (length, 2), int64
     """
-    resolve_device(device)
+    runtimes = _runtimes(device, _work(pairs.x, pairs.y, "paired"))
     if band.kind == "itakura":
         _check_itakura(pairs, band)
+    if runtimes:
+        from .cuda_ext import _engine as cuda
+
+        value, path = cuda.optimal_path(runtimes[0], pairs, _settings(cost, band))
+        _check_values(np.asarray(value), band)
+        return value, path
     path = np.empty((int(pairs.x.lengths[0] + pairs.y.lengths[0]) - 1, 2), np.int64)
     length, value = _core.optimal_path(
         *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], band.parameter, path
@@ -265,7 +340,7 @@ def _check_itakura(pairs: Pairs, band: Band) -> None:
         )
         for lengths in shapes.T
     )
-    forward(x, y, "paired", ResolvedCost("sqeuclidean"), band, np.zeros(1))
+    forward(x, y, "paired", ResolvedCost("sqeuclidean"), band, np.zeros(1), device="cpu")
 
 
 def _check_values(values: Array, band: Band) -> None:

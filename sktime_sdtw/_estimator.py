@@ -45,7 +45,7 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     ],
     "itakura_max_slope": [None, Interval(Real, 1, None, closed="left")],
     "n_jobs": [None, Integral],
-    "device": [str],
+    "device": [str, list],
 }
 
 

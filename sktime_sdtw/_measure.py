@@ -68,7 +68,7 @@ class Measure:
     band: Band
     cache: PairCache | None = None
     n_jobs: int | None = None
-    device: str = "auto"
+    device: str | list[str] = "auto"
 
     def matrix(
         self, x: SeriesBatch, y: SeriesBatch | None = None, *, self_y: SelfTerms | None = None

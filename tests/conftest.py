@@ -1,15 +1,57 @@
-"""What a test run is about, in its header; and a clear stop where the compiled engine is missing."""
+"""What a test run is about, in its header; and a clear stop where the compiled engine is missing.
+
+``pytest --engine=cuda`` runs all tests on a GPU, ``pytest --engine=emulated`` the kernels of the CUDA engine
+on the host: where a test does not name the device, they take the place of the CPU engine.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+# Cells times features that are emulated, a few million a second; what is larger stays with the CPU engine.
+MOST_EMULATED_WORK = 3e5
 
-def pytest_report_header() -> str:
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --engine."""
+    parser.addoption(
+        "--engine",
+        choices=["cpu", "emulated", "cuda"],
+        default="cpu",
+        help="what computes where a test does not name the device (default: %(default)s)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the engine that was asked for in the place of the one that device="auto" would find."""
+    engine = config.getoption("--engine")
+    if engine == "cpu":
+        return
+    from sktime_sdtw import _engine
+
+    if engine == "cuda":
+        from sktime_sdtw.cuda_ext._runtime import cuda_runtime
+
+        runtime: Any = cuda_runtime(0)
+    else:
+        from cuda_emulation import EmulatedRuntime
+
+        runtime = EmulatedRuntime()
+    most = MOST_EMULATED_WORK if engine == "emulated" else float("inf")
+    routed = _engine._runtimes
+
+    def runtimes(device: Any, work: float) -> list[Any]:
+        return routed(device, work) if device != "auto" else [runtime] if work <= most else []
+
+    _engine._runtimes = runtimes
+
+
+def pytest_report_header(config: pytest.Config) -> str:
     """Say which package, engine and torch are tested."""
     import sktime_sdtw
 
@@ -24,4 +66,7 @@ def pytest_report_header() -> str:
         ) from error
     torch = "with torch" if importlib.util.find_spec("torch") else "without torch"
     engine = f"CPU engine {_core.instruction_set()} on {platform.machine()}"
+    chosen = config.getoption("--engine")
+    if chosen != "cpu":
+        engine += f", {chosen} CUDA engine in its place"
     return f"sktime_sdtw {sktime_sdtw.__version__} from {folder}; {engine}; {torch}"

@@ -40,7 +40,7 @@ def soft_dtw_barycenter(
     tol: float = ...,
     return_history: Literal[False] = ...,
     n_jobs: int | None = ...,
-    device: str = ...,
+    device: str | list[str] = ...,
 ) -> Array: ...
 
 
@@ -61,7 +61,7 @@ def soft_dtw_barycenter(
     tol: float = ...,
     return_history: Literal[True],
     n_jobs: int | None = ...,
-    device: str = ...,
+    device: str | list[str] = ...,
 ) -> tuple[Array, Floats]: ...
 
 
@@ -81,7 +81,7 @@ def soft_dtw_barycenter(
     tol: float = 1e-6,
     return_history: bool = False,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array | tuple[Array, Floats]:
     """Barycenter of time series: the series Z with the least weighted sum of Soft-DTW to all of them.
 
@@ -118,7 +118,7 @@ def soft_dtw_barycenter(
         Whether to return the value of the objective after each step too.
     n_jobs : int, default=None
         Number of threads.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
         Where to compute.
 
     Returns

@@ -46,7 +46,7 @@ class SoftDTWBarycenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
         Stop when a step lowers the objective by less than `tol` times its size, as in `soft_dtw_barycenter`.
     n_jobs : int, default=None
         Number of threads.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
         Where to compute.
 
     Attributes
@@ -106,7 +106,7 @@ class SoftDTWBarycenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
         max_iter: int = 100,
         tol: float = 1e-6,
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
     ) -> None:
         self.gamma = gamma
         self.init = init

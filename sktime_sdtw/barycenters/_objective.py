@@ -36,7 +36,7 @@ class Alignment:
     cost: ResolvedCost
     band: Band
     n_jobs: int | None = None
-    device: str = "auto"
+    device: str | list[str] = "auto"
 
     @classmethod
     def resolve(
@@ -48,7 +48,7 @@ class Alignment:
         sakoe_chiba_radius: int | float | None,
         itakura_max_slope: float | None,
         n_jobs: int | None,
-        device: str,
+        device: str | list[str],
     ) -> Alignment:
         """Check the arguments. A callable cost is refused: it has no gradient to follow."""
         if callable(cost):

@@ -76,7 +76,7 @@ class SoftDTWKMeans(
         Draws the seeds.
     n_jobs : int, default=None
         Number of threads.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
         Where to compute.
 
     Attributes
@@ -160,7 +160,7 @@ class SoftDTWKMeans(
         verbose: int = 0,
         random_state: Any = None,
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
     ) -> None:
         self.n_clusters = n_clusters
         self.gamma = gamma

@@ -39,7 +39,7 @@ class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         one pass.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         itakura_max_slope: float | None = None,
         cache: PairCache | str | None = "auto",
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
     ) -> None:
         self.metric = metric
         self.gamma = gamma

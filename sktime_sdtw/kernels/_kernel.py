@@ -39,7 +39,7 @@ class SoftDTWKernel(KernelTransformer):
         one pass. Bandwidths of "divergence" and "dtw" share their pairs.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
     random_state : int, RandomState instance or None, default=None
         Draws the time steps or series of the median.
 
@@ -110,7 +110,7 @@ class SoftDTWKernel(KernelTransformer):
         itakura_max_slope: float | None = None,
         cache: PairCache | str | None = "auto",
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel

@@ -46,7 +46,7 @@ class SoftDTWNystroem(KernelTransformer):
         Where values of pairs are kept between calls and estimators, see `SoftDTWKernel`.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
     random_state : int, RandomState instance or None, default=None
         Draws the landmarks, and the time steps or series of the median.
 
@@ -116,7 +116,7 @@ class SoftDTWNystroem(KernelTransformer):
         itakura_max_slope: float | None = None,
         cache: PairCache | str | None = "auto",
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel

@@ -38,7 +38,7 @@ def pairwise(
     cost: ResolvedCost,
     band: Band,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Values of all pairs, (n_gammas, n_x, n_y); y=None takes x with itself and computes half."""
     dtype = x.dtype
@@ -72,7 +72,7 @@ def paired(
     cost: ResolvedCost,
     band: Band,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Values of row i of x with row i of y, (n_gammas, n)."""
     out = np.empty((len(gammas), len(pairs.x)), dtype_of(pairs))
@@ -90,7 +90,7 @@ def expected_cost(
     cost: ResolvedCost,
     band: Band,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """<E, D> of row i of x with row i of y, (n,); gamma=inf takes the mean over all paths."""
     out = np.empty(len(pairs.x), dtype_of(pairs))
@@ -109,7 +109,7 @@ def paired_gradient(
     band: Band,
     wrt: Collection[str] = ("x",),
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> BatchGradient:
     """Values and gradients of row i of x with row i of y.
 
@@ -138,7 +138,7 @@ def gradient(
     band: Band,
     wrt: Collection[str] = ("x",),
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> BatchGradient:
     """As `paired_gradient`; for pairs that are cost matrices, x is the gradient with respect to those."""
     dtype = dtype_of(pairs)
@@ -224,7 +224,7 @@ def _pairwise_callable(
     cost: ResolvedCost,
     band: Band,
     n_jobs: int | None,
-    device: str,
+    device: str | list[str],
 ) -> Array:
     out = np.empty((len(gammas), len(x), len(x if y is None else y)), x.dtype)
     for rows, columns, pairs in pair_chunks(x, y):

@@ -24,7 +24,7 @@ def soft_dtw_divergence(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> float:
     r"""Soft-DTW divergence of two time series: soft_dtw(x, y) - soft_dtw(x, x) / 2 - soft_dtw(y, y) / 2.
 
@@ -86,7 +86,7 @@ def sharp_soft_dtw_divergence(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> float:
     """Sharp divergence of two time series: the expected cost <E, D> takes the place of Soft-DTW.
 
@@ -125,7 +125,7 @@ def mean_cost_divergence(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> float:
     """Mean-cost divergence of two time series: the mean cost over all paths takes the place of Soft-DTW.
 
@@ -166,7 +166,7 @@ def pairwise_soft_dtw_divergence(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Soft-DTW divergence of all pairs of series; the series with themselves are computed once each.
 
@@ -216,7 +216,7 @@ def pairwise_sharp_soft_dtw_divergence(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Sharp divergence of all pairs of series.
 
@@ -252,7 +252,7 @@ def pairwise_mean_cost_divergence(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Mean-cost divergence of all pairs of series.
 
@@ -288,7 +288,7 @@ def paired_soft_dtw_divergence(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Soft-DTW divergence of row i of X with row i of Y.
 
@@ -326,7 +326,7 @@ def _single(value: Callable[[Pairs], float], pairs: Pairs) -> float:
 
 
 def _expected_divergence(
-    x: Any, y: Any, gamma: float, cost: Any, sigma: Any, radius: Any, slope: Any, device: str
+    x: Any, y: Any, gamma: float, cost: Any, sigma: Any, radius: Any, slope: Any, device: str | list[str]
 ) -> float:
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(radius, slope)
@@ -346,7 +346,7 @@ def _pairwise_expected_divergence(
     radius: Any,
     slope: Any,
     n_jobs: int | None,
-    device: str,
+    device: str | list[str],
 ) -> Array:
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(radius, slope)

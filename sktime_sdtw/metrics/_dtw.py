@@ -24,7 +24,7 @@ def dtw(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> float:
     """Dynamic time warping: the smallest sum of local costs over all alignment paths.
 
@@ -65,7 +65,7 @@ def dtw_path(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> tuple[float, NDArray[np.int64]]:
     """Dynamic time warping and an optimal path.
 
@@ -108,7 +108,7 @@ def pairwise_dtw(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Dynamic time warping of all pairs of series.
 
@@ -151,7 +151,7 @@ def paired_dtw(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Dynamic time warping of row i of X with row i of Y.
 

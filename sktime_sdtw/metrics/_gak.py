@@ -19,7 +19,7 @@ def gak(
     normalize: bool = True,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> float:
     r"""Global Alignment Kernel of two time series.
 
@@ -80,7 +80,7 @@ def pairwise_gak(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Global Alignment Kernel of all pairs of series.
 

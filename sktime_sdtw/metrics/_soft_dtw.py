@@ -53,7 +53,7 @@ def soft_dtw(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> float:
     r"""Soft-DTW of two time series.
 
@@ -79,7 +79,9 @@ def soft_dtw(
         max(0, m - n) + r`` take part.
     itakura_max_slope : float, default=None
         Largest slope of the Itakura parallelogram, >= 1.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
+        "auto" takes a GPU where one can be used and there is enough to do. "cuda:all", or a list of GPUs,
+        shares the pairs among several.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def soft_dtw_alignment(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> tuple[float, Array]:
     """Soft-DTW of two time series and their expected alignment.
 
@@ -184,7 +186,7 @@ def soft_dtw_gradient(
     sigma: float = 1.0,
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> SoftDTWGradient:
     """Soft-DTW of two time series and its derivatives with respect to both of them and to gamma.
 
@@ -241,7 +243,7 @@ def pairwise_soft_dtw(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Soft-DTW of all pairs of series.
 
@@ -261,7 +263,9 @@ def pairwise_soft_dtw(
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all. Results do not depend
         on it.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
+        "auto" takes a GPU where one can be used and there is enough to do. "cuda:all", or a list of GPUs,
+        shares the pairs among several.
 
     Returns
     -------
@@ -300,7 +304,7 @@ def paired_soft_dtw(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> Array:
     """Soft-DTW of row i of X with row i of Y.
 
@@ -340,7 +344,7 @@ def paired_soft_dtw_gradient(
     sakoe_chiba_radius: int | float | None = None,
     itakura_max_slope: float | None = None,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> PairedGradient:
     """Soft-DTW of row i of X with row i of Y, and derivatives.
 

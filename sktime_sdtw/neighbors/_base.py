@@ -48,7 +48,7 @@ class NeighborsBase(SeriesEstimator):
         itakura_max_slope: float | None = None,
         cache: PairCache | str | None = "auto",
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
     ) -> None:
         self.n_neighbors = n_neighbors
         self.weights = weights

@@ -45,7 +45,7 @@ class SoftDTWKNeighborsRegressor(RegressorMixin, NeighborsBase):
         one pass.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
 
     Attributes
     ----------

@@ -87,7 +87,7 @@ class AlignmentDisplay:
         sigma: float = 1.0,
         sakoe_chiba_radius: int | float | None = None,
         itakura_max_slope: float | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
         show_path: bool = True,
         ax: Axes | None = None,
         **plot_kw: Any,
