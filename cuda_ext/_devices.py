@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ._compile import OLDEST, CompileError, installed_version, nvrtc_version
 from ._driver import Driver, DriverError, open_driver
@@ -200,11 +200,11 @@ def _has_module(package: str, name: str) -> bool:
 
 # ── What "auto" chooses ────────────────────────────────────────────────────────────────────────
 
-# Cells of the tables of all pairs: n · m for each. A CPU core fills about 2·10⁹ cells a second. One trip to
-# the GPU costs about a millisecond, importing torch one to three seconds, once in a process. The first is
-# an estimate, for the benchmarks on a GPU to correct.
-CELLS_WORTH_A_TRIP = 2e7
-CELLS_WORTH_TORCH = 1e10
+# Work is counted in cells of the tables of all pairs, n · m for each, times features. A CPU core fills about
+# 2·10⁹ cells a second. One trip to the GPU costs about a millisecond, importing torch one to three seconds,
+# once in a process. The first is an estimate, for the benchmarks on a GPU to correct.
+WORTH_A_TRIP = 2e7
+WORTH_TORCH = 1e10
 
 
 class Choice(NamedTuple):
@@ -214,27 +214,21 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(cells: float, torch_is_loaded: bool) -> Choice:
+def choose(work: float, torch_is_loaded: bool) -> Choice:
     """The engine for work of this size on data in the memory of the host.
 
     Parameters
     ----------
-    cells : float
-        Sum of n · m over all pairs.
+    work : float
+        Sum of n · m over all pairs, times the number of features.
     torch_is_loaded : bool
         Whether this process has imported torch, so that the GPU costs no more than the trip.
     """
-    needed = CELLS_WORTH_A_TRIP if torch_is_loaded else CELLS_WORTH_TORCH
-    if cells < needed:
+    needed = WORTH_A_TRIP if torch_is_loaded else WORTH_TORCH
+    if work < needed:
         cost = "the trip to a GPU" if torch_is_loaded else "the time to import torch"
-        return Choice("cpu", f"{cells:.2g} cells are not worth {cost} (from {needed:.2g} cells)")
+        return Choice("cpu", f"{work:.2g} cells are not worth {cost}; {needed:.2g} are.")
     problem = obstacle()
     if problem is not None:
         return Choice("cpu", problem.text)
-    name = usable_devices()[0].name
-    return Choice("cuda", f"{cells:.2g} cells are worth the trip (from {needed:.2g} cells); {name}")
-
-
-def resolve_torch_device(tensor: Any) -> int | None:
-    """The index of the GPU that a torch tensor lies on; None on the CPU."""
-    return int(tensor.device.index) if tensor.device.type == "cuda" else None
+    return Choice("cuda", f"{work:.2g} cells are worth the trip; {needed:.2g} are.")

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import sys
 import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from sktime_sdtw.cuda_ext import _compile, _devices, _driver, _runtime
+from sktime_sdtw.cuda_ext._cache import Binary
 
 
 class Stream:
@@ -108,6 +114,7 @@ class FakeTorch(types.ModuleType):
     def __init__(self, capability: tuple[int, int] = (9, 0), limit: int = 2**30) -> None:
         super().__init__("torch")
         self.__version__ = "2.13.0"
+        self.__spec__ = ModuleSpec("torch", None)
         self.version = types.SimpleNamespace(cuda="13.0", hip=None)
         self.limit, self.capability = limit, capability
         self.available, self.capturing, self.bad_fork, self.count = True, False, False, 2
@@ -164,8 +171,8 @@ class FakeTorch(types.ModuleType):
 class FakeDriver:
     """The functions of libcuda, called through ctypes as the real ones are.
 
-    `launches` holds (function, blocks, threads, stream, context) of each. `kernel(pointers)` gets the pointers
-    to the arguments, and returns what is then queued on torch's stream.
+    `launches` holds (function, blocks, threads, stream, context) of each. `kernel(pointers)` gets the
+    pointers to the arguments, and returns what is then queued on torch's stream.
     """
 
     def __init__(self, torch: FakeTorch, version: int = 13000, devices: int = 2) -> None:
@@ -228,3 +235,41 @@ class FakeDriver:
 def argument(pointers: Any, k: int, kind: Any) -> Any:
     """The k-th argument of a launch, as a kernel would see it."""
     return ctypes.cast(pointers[k], ctypes.POINTER(kind))[0]
+
+
+@contextmanager
+def plugged_in(monkeypatch: pytest.MonkeyPatch, folder: Path, **torch_options: Any) -> Iterator[FakeTorch]:
+    """A machine with such a GPU, and a compiler that only remembers what it was given in `torch.compiled`."""
+    torch = FakeTorch(**torch_options)
+    torch.library = FakeDriver(torch)
+    torch.compiled = []
+
+    def compile_now(spec: Any, architecture: str) -> tuple[Binary, str]:
+        torch.compiled.append((spec, architecture))
+        return Binary(architecture, str(spec).encode()), ""
+
+    versions = {
+        "cuda-core": "1.2.2",
+        "cuda-bindings": "13.0.3",
+        "nvidia-cuda-nvrtc": "13.0.88",
+        "torch": "2.13.0",
+    }
+    torch.installed = versions
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(_driver, "_opened", [_driver.Driver(torch.library)])
+    monkeypatch.setattr(_compile, "compile_kernel", compile_now)
+    monkeypatch.setattr(_compile, "supported_architectures", lambda: [75, 80, 86, 87, 88, 89, 90, 100, 120])
+    for module in (_compile, _devices):
+        monkeypatch.setattr(module, "installed_version", versions.get)
+        monkeypatch.setattr(module, "nvrtc_version", lambda: (13, 0))
+    monkeypatch.setattr(_devices, "_has_module", lambda package, name: f"{package}-{name}" in versions)
+    monkeypatch.setenv("SKTIME_SDTW_CACHE", str(folder))
+    forget()
+    yield torch
+    forget()
+
+
+def forget() -> None:
+    """Forget what has been found out about this machine."""
+    for cached in (_runtime.kernel_cache, _runtime.cuda_runtime, _devices._examine, _compile.nvrtc_identity):
+        cached.cache_clear()

@@ -9,8 +9,8 @@ import threading
 
 import numpy as np
 import pytest
-from fake_gpu import FakeDriver, FakeTorch, argument
-from sktime_sdtw.cuda_ext import _compile, _copies, _devices, _driver, _runtime
+from fake_gpu import FakeDriver, FakeTorch, argument, plugged_in
+from sktime_sdtw.cuda_ext import _compile, _copies, _devices, _runtime
 from sktime_sdtw.cuda_ext._cache import Binary, KernelCache
 from sktime_sdtw.cuda_ext._compile import (
     CompileError,
@@ -243,36 +243,19 @@ def test_driver_errors_say_what_to_do():
 
 @pytest.fixture
 def gpu(monkeypatch, tmp_path):
-    """A fake torch with its driver, a cache of its own, and a compiler that only counts."""
-    torch = FakeTorch()
-    library = FakeDriver(torch)
-    torch.library = library
-    torch.compiled = []
+    with plugged_in(monkeypatch, tmp_path) as torch:
+        torch.library.kernel = times
+        yield torch
 
-    def compile_now(spec, architecture):
-        torch.compiled.append((spec, architecture))
-        return Binary(architecture, str(spec).encode()), ""
 
-    def scale(pointers):
-        """Reads its arguments at the launch, as the driver does, and its data when it runs."""
-        data, count, factor = (
-            argument(pointers, k, kind)
-            for k, kind in enumerate((ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float))
-        )
-        array = np.ctypeslib.as_array(ctypes.cast(data, ctypes.POINTER(ctypes.c_double)), (count,))
-        return lambda: np.multiply(array, factor, out=array)
-
-    library.kernel = scale
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setattr(_driver, "_opened", [Driver(library)])
-    monkeypatch.setattr(_compile, "compile_kernel", compile_now)
-    monkeypatch.setattr(_compile, "supported_architectures", lambda: NVRTC_13)
-    monkeypatch.setenv("SKTIME_SDTW_CACHE", str(tmp_path))
-    for cached in (_runtime.kernel_cache, _runtime.cuda_runtime, _devices._examine):
-        cached.cache_clear()
-    yield torch
-    for cached in (_runtime.kernel_cache, _runtime.cuda_runtime, _devices._examine):
-        cached.cache_clear()
+def times(pointers):
+    """The kernel SCALE: its arguments are read at the launch, as the driver does, its data when it runs."""
+    data, count, factor = (
+        argument(pointers, k, kind)
+        for k, kind in enumerate((ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float))
+    )
+    array = np.ctypeslib.as_array(ctypes.cast(data, ctypes.POINTER(ctypes.c_double)), (count,))
+    return lambda: np.multiply(array, factor, out=array)
 
 
 def scale(runtime: CudaRuntime, buffer, factor: float, spec: KernelSpec = SCALE) -> None:
