@@ -3,15 +3,10 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <exception>
-#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "engine.hpp"
+#include "interruptible.hpp"
 
 namespace nb = nanobind;
 using namespace sdtw;
@@ -40,48 +35,6 @@ Problem<T> make_problem(const In<T> &x, const Offsets &x_offsets, const In<T> &y
             static_cast<Pairing>(pairing),
             {static_cast<CostKind>(cost), scale},
             {static_cast<BandKind>(band), parameter}};
-}
-
-// Runs work(stop) without the GIL. Work that may be long goes to a thread of its own, so that this one can
-// look for Ctrl-C; on a signal the work is told to stop, awaited, and the Python error is raised.
-template <class Work> void interruptible(double cells, Work &&work) {
-    std::atomic<bool> stop{false};
-    if (cells < 2e7) {
-        nb::gil_scoped_release release;
-        work(stop);
-        return;
-    }
-    bool interrupted = false;
-    std::exception_ptr error;
-    {
-        nb::gil_scoped_release release;
-        std::mutex mutex;
-        std::condition_variable done;
-        bool finished = false;
-        std::thread worker([&] {
-            try {
-                work(stop);
-            } catch (...) { error = std::current_exception(); }
-            std::lock_guard<std::mutex> lock(mutex);
-            finished = true;
-            done.notify_one();
-        });
-        std::unique_lock<std::mutex> lock(mutex);
-        while (!done.wait_for(lock, std::chrono::milliseconds(50), [&] { return finished; })) {
-            if (interrupted) continue;
-            lock.unlock();
-            {
-                nb::gil_scoped_acquire acquire;
-                interrupted = PyErr_CheckSignals() != 0;
-                stop = interrupted;
-            }
-            lock.lock();
-        }
-        lock.unlock();
-        worker.join();
-    }
-    if (interrupted) throw nb::python_error();
-    if (error) std::rethrow_exception(error);
 }
 
 template <class T> double count_cells(const Problem<T> &p) {
