@@ -243,7 +243,7 @@ BUDGETS = {
     ("sweep", "double"): Budget(255, 128, 0),
     ("reverse", "float"): Budget(255, 64, 0),
     ("reverse", "double"): Budget(255, 544, 0),
-    ("table", "float"): Budget(96, 0, 16 * 1024),
+    ("table", "float"): Budget(96, 8, 16 * 1024),
     ("table", "double"): Budget(128, 16, 32 * 1024),
     ("products", "float"): Budget(128, 32, 16 * 1024),
     ("products", "double"): Budget(192, 64, 32 * 1024),

@@ -14,22 +14,25 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from cuda_variants import ARCHITECTURES, BUDGETS, FAMILIES, Budget, resources, typical  # noqa: E402
+from sktime_sdtw.cuda_ext import _plan  # noqa: E402
 from sktime_sdtw.cuda_ext._compile import Resources, nvrtc_version  # noqa: E402
+from sktime_sdtw.cuda_ext._sources import KernelSpec  # noqa: E402
 
 # 65536 registers of a multiprocessor, handed to warps in portions of 256; 64 warps at most on sm_90.
 REGISTERS, PORTION, MOST_WARPS = 65536, 256, 64
+WHOLE_BLOCKS = ("ranges", "table", "products")
 
 INTRODUCTION = """\
 # What the kernels take
 
-From the log of NVRTC {version}, by `resources.py`; `tests/cuda/test_compile.py` holds them to the budget. Nothing
-here was measured on a GPU.
+From the log of NVRTC {version}, by `resources.py`; `tests/cuda/test_compile.py` holds them to the budget.
+Nothing here was measured on a GPU.
 
 ## Typical variants
 
-Registers of a thread for each architecture, with the bytes that spill after a +. The memory of a thread (for the
-most part the room of the slow tile, which few tiles need), the memory that a block shares, and the warps that the
-registers leave room for on a multiprocessor are those of sm_90.
+Registers of a thread for each architecture, with the bytes that spill after a +. The memory of a thread
+(for the most part the room of the slow tile, which few tiles need), the memory that a block shares, and
+the warps that the registers leave room for on a multiprocessor are those of sm_90.
 """
 
 BUDGET = """\
@@ -41,10 +44,11 @@ every pair of them, in {count} compilations. In brackets the budget.
 """
 
 
-def warps(registers: int) -> int:
-    """How many warps of a multiprocessor the registers leave room for."""
+def warps(entry: str, registers: int) -> int:
+    """How many warps of a multiprocessor the registers leave room for, in whole blocks."""
     of_warp = -(-registers * 32 // PORTION) * PORTION
-    return min(MOST_WARPS, REGISTERS // of_warp)
+    of_block = (_plan.BLOCK_THREADS if entry in WHOLE_BLOCKS else _plan.SWEEP_THREADS) // 32
+    return min(MOST_WARPS, REGISTERS // of_warp) // of_block * of_block
 
 
 def brief(found: Resources) -> str:
@@ -61,26 +65,30 @@ def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 def report() -> Iterator[str]:
     yield INTRODUCTION.format(version=".".join(map(str, nvrtc_version()))).rstrip()
+    most: dict[tuple[str, str], Budget] = {}
+
+    def note(spec: KernelSpec, found: Resources) -> None:
+        key = (spec.entry, dict(spec.defines)["REAL"])
+        taken = (found.registers, found.spill_stores, found.shared)
+        most[key] = Budget(*map(max, most.get(key, (0, 0, 0)), taken))
+
     rows = []
     for name, spec in typical().items():
         found = {architecture: resources(spec, architecture) for architecture in ARCHITECTURES}
         shown = found["sm_90"]
+        for each in found.values():
+            note(spec, each)
         rows.append(
             [
                 *(name, f"`{spec.entry}`", *(brief(found[a]) for a in ARCHITECTURES)),
-                *(str(number) for number in (shown.stack, shown.shared, warps(shown.registers))),
+                *(str(number) for number in (shown.stack, shown.shared, warps(spec.entry, shown.registers))),
             ]
         )
     yield from table(["", "kernel", *ARCHITECTURES, "thread's memory", "shared", "warps"], rows)
 
-    most: dict[tuple[str, str], Budget] = {}
     for family in FAMILIES:
         for spec, architecture in family.covering():
-            found_here = resources(spec, architecture)
-            key = (spec.entry, dict(spec.defines)["REAL"])
-            before = most.get(key, Budget(0, 0, 0))
-            taken = (found_here.registers, found_here.spill_stores, found_here.shared)
-            most[key] = Budget(*map(max, before, taken))
+            note(spec, resources(spec, architecture))
     yield BUDGET.format(count=sum(len(family.covering()) for family in FAMILIES)).rstrip()
     rows = [
         [

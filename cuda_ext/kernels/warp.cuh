@@ -12,7 +12,6 @@
 #define KERNEL extern "C" __global__
 #define DEVICE __device__ __forceinline__  // functions, and member functions of structs
 #define NOINLINE_DEVICE static __device__ __noinline__
-#define METHOD __device__ __forceinline__
 
 typedef long long int64;
 typedef unsigned char uint8;

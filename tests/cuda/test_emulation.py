@@ -329,6 +329,17 @@ def test_write_before_a_buffer():
         run("float *a", "a[-2] = 1;", np.zeros(5, np.float32))
 
 
+def test_write_to_a_constant():
+    runtime = EmulatedRuntime()
+    constant, out = runtime.constant(np.arange(5.0)), runtime.zeros(1, np.float64)
+    parameters = "double *a, double *out"
+    runtime.launch(Text(parameters, "out[0] = a[4];"), 1, 32, [constant, out])
+    assert out.array[0] == 4
+    message = "lane 6: write to a buffer of 40 bytes that is a constant"
+    with pytest.raises(EmulationError, match=message):
+        runtime.launch(Text(parameters, "if (lane() == 6) a[2] = 1;"), 1, 32, [constant, out])
+
+
 def test_errors_leave_the_emulation_usable():
     for _ in range(3):
         with pytest.raises(EmulationError):

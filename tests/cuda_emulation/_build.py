@@ -105,8 +105,8 @@ def scheduler() -> ctypes.CDLL:
     library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     library.emulation_allocate.restype = ctypes.c_void_p
     library.emulation_allocate.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
-    library.emulation_release.restype = None
-    library.emulation_release.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+    for function in (library.emulation_protect, library.emulation_release):
+        function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
     return library
 
 

@@ -122,8 +122,10 @@ class EmulatedRuntime:
         return buffer
 
     def constant(self, array: NDArray[Any]) -> EmulatedBuffer:
-        """A copy of an array that no kernel writes to."""
-        return self.upload(array)
+        """A copy of an array that no kernel may write to."""
+        buffer = self.upload(array)
+        scheduler().emulation_protect(buffer.pointer, buffer.nbytes, MARGIN)
+        return buffer
 
     def download(
         self, buffer: EmulatedBuffer, shape: tuple[int, ...], out: NDArray[Any] | None = None

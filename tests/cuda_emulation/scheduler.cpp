@@ -340,6 +340,8 @@ void on_fault(int signal, siginfo_t *info, void *context) {
         const auto last = next == buffers.begin() ? buffers.end() : std::prev(next);
         if (stack != nullptr)
             say("more than %zu bytes of local variables", STACK_BYTES);
+        else if (last != buffers.end() && address - last->first < last->second)
+            say("write to a buffer of %zu bytes that is a constant", last->second);
         else if (last != buffers.end() && address - last->first < last->second + GUARD_BYTES)
             say("access %zu bytes beyond the end of a buffer of %zu bytes",
                 static_cast<std::size_t>(address - last->first) - last->second, last->second);
@@ -467,6 +469,12 @@ extern "C" char *emulation_allocate(std::size_t bytes, std::size_t margin) {
     char *begin = pages + GUARD_BYTES + size - bytes;
     buffers[reinterpret_cast<std::uintptr_t>(begin)] = bytes;
     return begin;
+}
+
+// From now on kernels may only read.
+extern "C" int emulation_protect(char *begin, std::size_t bytes, std::size_t margin) {
+    const std::size_t size = pages_for(bytes, margin);
+    return mprotect(begin + bytes - size, size, PROT_READ);
 }
 
 extern "C" void emulation_release(char *begin, std::size_t bytes, std::size_t margin) {
