@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,6 +142,7 @@ class CudaRuntime:
         self._device = torch.device("cuda", index)
         self._driver = open_driver()
         self._functions: dict[KernelSpec, int] = {}
+        self._prepared: set[KernelSpec] = set()
         self._loading = threading.Lock()
         self._constants = _Constants(self)
         self._copy_stream = torch.cuda.Stream(self._device)
@@ -232,17 +234,32 @@ class CudaRuntime:
         with self._torch.cuda.device(self._device):
             return bool(self._torch.cuda.is_current_stream_capturing())
 
+    def prepare(self, specs: Iterable[KernelSpec]) -> None:
+        """Begin to compile kernels that a call is going to launch, side by side; returns at once.
+
+        NVRTC is busy for up to a second with the largest kernel and takes one core for each. A launch waits
+        for its own kernel alone. What goes wrong is left for the launch to find.
+        """
+
+        def compile_quietly(spec: KernelSpec) -> None:
+            with suppress(Exception):
+                build(spec, self.capability, kernel_cache())
+
+        for spec in specs:
+            if spec not in self._functions and spec not in self._prepared:
+                self._prepared.add(spec)
+                threading.Thread(target=compile_quietly, args=(spec,)).start()
+
     def _load(self, spec: KernelSpec) -> int:
-        # One at a time: NVRTC compiles several kernels at once no faster than one after the other.
+        if self.is_capturing():
+            raise RuntimeError(
+                f"The kernel {spec} is not loaded yet, and cannot be while a CUDA graph is captured. "
+                "Make the same call once before."
+            )
+        binary = build(spec, self.capability, kernel_cache())  # threads that want the same wait for one
         with self._loading:
             function = self._functions.get(spec)
             if function is None:
-                if self.is_capturing():
-                    raise RuntimeError(
-                        f"The kernel {spec} is not loaded yet, and cannot be while a CUDA graph is captured. "
-                        "Make the same call once before."
-                    )
-                binary = build(spec, self.capability, kernel_cache())
                 function = self._driver.load(self.index, binary.code, spec.entry)
                 self._functions[spec] = function
             return function

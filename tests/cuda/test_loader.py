@@ -367,6 +367,36 @@ def test_kernels_are_loaded_once_by_many_threads(gpu):
     assert len(gpu.library.launches) == 30
 
 
+def test_kernels_are_compiled_side_by_side_before_they_are_launched(gpu, monkeypatch):
+    compile_now, together = _compile.compile_kernel, threading.Barrier(3)
+
+    def compile_together(spec, architecture):
+        together.wait(timeout=30)
+        return compile_now(spec, architecture)
+
+    monkeypatch.setattr(_compile, "compile_kernel", compile_together)
+    runtime = cuda_runtime(0)
+    specs = [Scale("scale", (("FACTOR", str(k)),)) for k in range(3)]
+    runtime.prepare(specs)
+    runtime.prepare(specs)
+    buffer = runtime.zeros(4, np.float64)
+    for spec in specs:
+        scale(runtime, buffer, 1.0, spec)
+    assert len(gpu.compiled) == len(gpu.library.images) == 3
+
+
+def test_kernel_that_cannot_be_compiled_fails_at_its_launch(gpu, monkeypatch):
+    def fail(spec, architecture):
+        raise CompileError("no such thing")
+
+    monkeypatch.setattr(_compile, "compile_kernel", fail)
+    runtime = cuda_runtime(0)
+    runtime.prepare([SCALE])
+    for _ in range(2):
+        with pytest.raises(CompileError, match="no such thing"):
+            scale(runtime, runtime.zeros(4, np.float64), 1.0)
+
+
 def test_empty_grid_is_not_started(gpu):
     runtime = CudaRuntime(0)
     runtime.launch(SCALE, 0, 128, [None, np.int64(0), np.float32(1), None])
