@@ -19,8 +19,9 @@ OLDEST = (7, 5)
 _EMBEDDED = frozenset({72, 87, 88, 101, 110})
 
 # No contraction: a product and a sum are rounded as they stand, on the GPU, in its emulation and on the CPU;
-# where one rounding is wanted the kernels say so. Both are part of the key of the cache.
-_STANDARD, _CONTRACT = "c++17", False
+# where one rounding is wanted the kernels say so. Everything is device code by default: NVRTC before 13.2 asks
+# for __device__ at every lambda otherwise. All of it is part of the key of the cache.
+_OPTIONS = {"std": "c++17", "fma": False, "device_as_default_execution_space": True}
 
 
 class CompileError(RuntimeError):
@@ -65,8 +66,7 @@ def compile_kernel(spec: KernelSpec, architecture: str) -> tuple[Binary, str]:
     options = ProgramOptions(
         name=f"{spec.entry}.cu",
         arch=architecture,
-        std=_STANDARD,
-        fma=_CONTRACT,
+        **_OPTIONS,
         define_macro=list(spec.defines) or None,
         ptxas_options=["-v"] if real else None,
     )
@@ -115,7 +115,7 @@ def build(spec: KernelSpec, capability: tuple[int, int], cache: KernelCache) -> 
             spec.source(),
             spec.entry,
             *definitions,
-            f"{_STANDARD} contract={_CONTRACT}",
+            repr(_OPTIONS),
             f"{capability[0]}.{capability[1]}",
             nvrtc_identity(),
         ]
@@ -184,7 +184,6 @@ def nvrtc_identity() -> str:
     """Something that changes whenever NVRTC does, found without loading it where it comes from a wheel."""
     found = [
         f"{name} {version}"
-        # The bindings decide which NVRTC is taken where there are several.
         for name in ("cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
         if (version := installed_version(name)) is not None
     ]

@@ -174,20 +174,21 @@ def _compiler_obstacle(torch: ModuleType, driver: Driver) -> Obstacle | None:
     for module, name in (("bindings", "cuda-bindings"), ("core", "cuda-core")):
         if not _has_module("cuda", module):
             return Obstacle(f"{name} is not installed. {install}")
-    bindings = (installed_version("cuda-bindings") or major).split(".")[0]
+    # The bindings take the newer one where both are installed. Where neither is, it may come from conda or
+    # the system: load it to see.
+    wheels = [installed_version(name) for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")]
+    try:
+        nvrtc = next((int(version.split(".")[0]) for version in wheels if version), 0) or nvrtc_version()[0]
+    except CompileError:
+        return Obstacle(f"NVRTC, the compiler of the kernels, is not found. {install}", broken=True)
     newest = driver.version()
-    if int(bindings) > newest[0]:
+    if nvrtc > newest[0]:
         return Obstacle(
-            f"cuda-bindings is for CUDA {bindings}, and the driver for {newest[0]}.{newest[1]}. "
-            f'Update the driver, or: pip install "sktime-sdtw[cuda{newest[0]}]".',
+            f"NVRTC, the compiler of the kernels, is of CUDA {nvrtc}, and the driver for CUDA {newest[0]}. "
+            "Update the driver, or: pip uninstall nvidia-cuda-nvrtc; "
+            f'pip install "sktime-sdtw[cuda{newest[0]}]".',
             broken=True,
         )
-    wheel = "nvidia-cuda-nvrtc-cu12" if bindings == "12" else "nvidia-cuda-nvrtc"
-    if installed_version(wheel) is None:  # then it may come from conda or the system: load it to see
-        try:
-            nvrtc_version()
-        except CompileError:
-            return Obstacle(f"NVRTC, the compiler of the kernels, is not found. {install}", broken=True)
     return None
 
 

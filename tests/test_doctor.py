@@ -137,7 +137,7 @@ def cannot_start(gpu, monkeypatch):
         (without("cuda-core"), False, r'cuda-core is not installed.*pip install "sktime-sdtw\[cuda13\]"'),
         (without("cuda-bindings"), False, "cuda-bindings is not installed"),
         (no_nvrtc, True, r"NVRTC, the compiler of the kernels, is not found.*\[cuda13\]"),
-        (without(cuda_bindings="14.1.0"), True, r"is for CUDA 14, and the driver for 13.0.*\[cuda13\]"),
+        (without(nvidia_cuda_nvrtc="14.1.0"), True, r"is of CUDA 14, and the driver for CUDA 13.*\[cuda13\]"),
         (cannot_start, True, "CUDA cannot be started: out of memory"),
     ],
 )
