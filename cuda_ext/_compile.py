@@ -19,8 +19,8 @@ OLDEST = (7, 5)
 _EMBEDDED = frozenset({72, 87, 88, 101, 110})
 
 # No contraction: a product and a sum are rounded as they stand, on the GPU, in its emulation and on the CPU;
-# where one rounding is wanted the kernels say so. Everything is device code by default: NVRTC before 13.2 asks
-# for __device__ at every lambda otherwise. All of it is part of the key of the cache.
+# where one rounding is wanted the kernels say so. Everything is device code by default: before version 13.2
+# NVRTC asks for __device__ at every lambda otherwise. All of it is part of the key of the cache.
 _OPTIONS = {"std": "c++17", "fma": False, "device_as_default_execution_space": True}
 
 
