@@ -137,16 +137,16 @@ def gradient(
         def work(group: Group) -> None:
             problem = group_problem(kernels, x, y, costs, group, dim)
             found = group_gradient(kernels, problem, wanted, group.budget)
+            part, count = slice(group.first, group.last), group.last - group.first
+            values = result["value"][part] if "value" in result else np.empty(count, dtype)
+            downloads.add(found.pop("value"), values)
             for name in wanted & found.keys():
-                buffer, part = found[name], slice(group.first, group.last)
-                if name in ("expected_cost", "entropy"):  # a sum for each strip
-                    sums = np.empty((group.last - group.first, problem.strips))
-                    downloads.add(buffer, sums, _adder(result[name], part, sums))
-                elif name in bounds:
+                if name in bounds:
                     begin, end = bounds[name][group.first], bounds[name][group.last]
-                    downloads.add(buffer, result[name][begin:end])
-                else:
-                    downloads.add(buffer, result[name][part])
+                    downloads.add(found[name], result[name][begin:end])
+                else:  # a sum for each strip
+                    sums = np.empty((count, problem.strips))
+                    downloads.add(found[name], sums, _adder(result[name][part], sums, values))
 
         return work, downloads
 
@@ -182,9 +182,11 @@ def optimal_path(runtime: Runtime, pairs: Pairs, settings: Settings) -> tuple[fl
     return float(runtime.download(value, (1,))[0]), np.stack([i, j], axis=1)
 
 
-def _adder(target: Array, part: slice, sums: Array) -> Callable[[], None]:
+def _adder(target: Array, sums: Array, values: Array) -> Callable[[], None]:
     def put() -> None:
-        target[part] = sums.sum(axis=1)
+        with np.errstate(over="ignore"):  # inf is what the caller looks for
+            target[...] = sums.sum(axis=1)
+        target[np.isnan(values)] = np.nan  # pairs whose costs overflow were left out
 
     return put
 

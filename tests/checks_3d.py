@@ -313,8 +313,8 @@ def check_device(estimator):
     if "device" not in estimator.get_params():
         pytest.skip("no device")
     fit(clone(estimator).set_params(device="cpu"), cube())
-    with pytest.raises(RuntimeError, match=r"cuda.*'cpu' or device='auto'"):
-        fit(clone(estimator).set_params(device="cuda:0"), cube())
+    with pytest.raises(RuntimeError, match="device='cuda:99'"):
+        fit(clone(estimator).set_params(device="cuda:99"), cube())
     with pytest.raises(ValueError, match="device must be"):
         fit(clone(estimator).set_params(device="gpu"), cube())
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 # Cells times features that are emulated, a few million a second; what is larger stays with the CPU engine.
-MOST_EMULATED_WORK = 3e5
+MOST_EMULATED_WORK = 4e6
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Put the engine that was asked for in the place of the one that device="auto" would find."""
+    config.addinivalue_line("markers", "cpu_engine: is about the CPU engine; left out with another one")
     engine = config.getoption("--engine")
     if engine == "cpu":
         return
@@ -49,6 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
         return routed(device, work) if device != "auto" else [runtime] if work <= most else []
 
     _engine._runtimes = runtimes
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests of the CPU engine where another one is in its place."""
+    engine = config.getoption("--engine")
+    for item in items:
+        if engine != "cpu" and item.get_closest_marker("cpu_engine"):
+            item.add_marker(pytest.mark.skip(reason=f"about the CPU engine, and --engine is {engine}"))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -9,20 +9,44 @@ import sys
 import joblib
 import numpy as np
 import pytest
+from sktime_sdtw.cuda_ext import _devices
 
 from sktime_sdtw import _engine
+from sktime_sdtw._engine import lengths_only
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def test_device():
-    assert _engine.resolve_device("auto") == "cpu"
+    assert _engine.resolve_device("auto") == "cpu"  # nothing to do is not worth a trip
     assert _engine.resolve_device("cpu") == "cpu"
-    for device in ("cuda", "cuda:1"):
-        with pytest.raises(
-            RuntimeError, match=r"no CUDA engine is installed.*device='cpu' or device='auto' works"
-        ):
+    for device in ("cuda:99", ["cuda:99"]):
+        with pytest.raises(RuntimeError, match="device='cuda:99'"):
             _engine.resolve_device(device)
+
+
+def test_gpus_by_name(monkeypatch):
+    gpus = [_devices.Device(index, "GPU", (9, 0), 132, 2**37) for index in (0, 1)]
+    monkeypatch.setattr(_devices, "usable_devices", lambda: gpus)
+    monkeypatch.setattr(_devices, "obstacle", lambda: None)
+    monkeypatch.setattr(_devices, "_current_index", lambda: 0)
+    assert _engine.resolve_device("cuda") == "cuda:0"
+    assert _engine.resolve_device("cuda:1") == "cuda:1"
+    assert _engine.resolve_device("cuda:all") == "cuda:0,cuda:1"
+    assert _engine.resolve_device(["cuda:1", "cuda:0"]) == "cuda:1,cuda:0"
+    # "auto": a GPU where there is enough to do, more where torch must be imported for it.
+    assert _engine.LEAST_GPU_WORK <= _devices.WORTH_A_TRIP
+    assert _engine.resolve_device("auto", 0.9 * _engine.LEAST_GPU_WORK) == "cpu"
+    assert _engine.resolve_device("auto", 1e15) == "cuda:0"
+    monkeypatch.setattr(_devices, "obstacle", lambda: _devices.Obstacle("There is none."))
+    assert _engine.resolve_device("auto", 1e15) == "cpu"
+
+
+def test_work_of_a_call():
+    x, y = lengths_only(np.array([3, 4]), np.dtype("f4")), lengths_only(np.array([5, 7]), np.dtype("f4"))
+    assert _engine._work(x, y, "full") == 7 * 12
+    assert _engine._work(x, x, "upper") == 7 * 7 / 2
+    assert _engine._work(x, y, "paired") == 3 * 5 + 4 * 7
 
 
 def test_threads():

@@ -188,7 +188,7 @@ def test_input_is_left_alone():
         ({"tol": "small"}, TypeError, "tol"),
         ({"sakoe_chiba_radius": -1}, ValueError, "sakoe_chiba_radius"),
         ({"sakoe_chiba_radius": 2, "itakura_max_slope": 2.0}, ValueError, "exclude each other"),
-        ({"device": "cuda"}, RuntimeError, "device"),
+        ({"device": "cuda:99"}, RuntimeError, "device"),
         ({"n_jobs": 0}, ValueError, "n_jobs"),
     ],
     ids=str,

@@ -9,6 +9,7 @@ import pytest
 
 from sktime_sdtw import paired_soft_dtw_gradient, pairwise_soft_dtw, soft_dtw, soft_dtw_gradient
 
+pytestmark = pytest.mark.cpu_engine
 OPTIONS = [
     {},
     {"sakoe_chiba_radius": 0},
