@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._build import EmulationError, Spec, build, scheduler
+from ._build import ONE_AT_A_TIME, EmulationError, Spec, build, scheduler
 
 MARGIN = 256  # bytes in front of each buffer that no kernel may change
 MARK = 0xA5
@@ -27,6 +27,11 @@ CTYPES = {
 
 def _bytes_at(address: int, count: int) -> NDArray[np.uint8]:
     return np.frombuffer((ctypes.c_uint8 * count).from_address(address), dtype=np.uint8)
+
+
+def _release(pointer: int, nbytes: int) -> None:
+    with ONE_AT_A_TIME:
+        scheduler().emulation_release(pointer, nbytes, MARGIN)
 
 
 class EmulatedBuffer:
@@ -46,10 +51,11 @@ class EmulatedBuffer:
         self.count = int(count)
         self.nbytes = self.count * self.dtype.itemsize
         library = scheduler()
-        self.pointer = library.emulation_allocate(self.nbytes, MARGIN)
+        with ONE_AT_A_TIME:
+            self.pointer = library.emulation_allocate(self.nbytes, MARGIN)
         if not self.pointer:
             raise MemoryError(f"No {self.nbytes} bytes for a buffer.")
-        weakref.finalize(self, library.emulation_release, self.pointer, self.nbytes, MARGIN)
+        weakref.finalize(self, _release, self.pointer, self.nbytes)
         self.margin = _bytes_at(self.pointer - MARGIN, MARGIN)
         self.margin[:] = MARK
         self.array = _bytes_at(self.pointer, self.nbytes).view(self.dtype)
@@ -97,7 +103,8 @@ class EmulatedRuntime:
 
     def free_memory(self) -> int:
         """What the living buffers leave of the memory."""
-        return self.memory - sum(buffer.nbytes for buffer in self._buffers)
+        with ONE_AT_A_TIME:
+            return self.memory - sum(buffer.nbytes for buffer in self._buffers)
 
     def empty(self, count: int, dtype: Any) -> EmulatedBuffer:
         """Memory full of NaN or −1."""
@@ -105,7 +112,8 @@ class EmulatedRuntime:
         if needed > self.free_memory():
             raise MemoryError(f"{needed} bytes asked of {self.free_memory()} that are free.")
         buffer = EmulatedBuffer(count, dtype)
-        self._buffers.add(buffer)
+        with ONE_AT_A_TIME:
+            self._buffers.add(buffer)
         return buffer
 
     def zeros(self, count: int, dtype: Any) -> EmulatedBuffer:
@@ -150,14 +158,15 @@ class EmulatedRuntime:
             for number, (code, argument) in enumerate(zip(kernel.parameters, arguments, strict=True))
         ]
         self.launches.append((spec, blocks, threads))
-        kernel.run(blocks, threads, values, self.resident, self.order)
-        for number, buffer in enumerate(self._buffers):
-            if not (buffer.margin == MARK).all():
-                place = MARGIN - int(np.flatnonzero(buffer.margin != MARK)[0])
-                raise EmulationError(
-                    f"kernel {spec.entry} wrote {place} bytes before the start of buffer {number}, of "
-                    f"{buffer.count} {buffer.dtype}"
-                )
+        with ONE_AT_A_TIME:
+            kernel.run(blocks, threads, values, self.resident, self.order)
+            for number, buffer in enumerate(self._buffers):
+                if not (buffer.margin == MARK).all():
+                    place = MARGIN - int(np.flatnonzero(buffer.margin != MARK)[0])
+                    raise EmulationError(
+                        f"kernel {spec.entry} wrote {place} bytes before the start of buffer {number}, of "
+                        f"{buffer.count} {buffer.dtype}"
+                    )
 
     @staticmethod
     def _value(where: str, code: str, argument: EmulatedBuffer | np.generic | None) -> Any:
