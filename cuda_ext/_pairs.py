@@ -169,10 +169,6 @@ def listed_values(kernels: Kernels, problem: Problem, budget: int) -> Buffer:
         rows = _plan.chunk_rows(problem.n, problem.m, real.itemsize, budget)
         pairs = problem.pairs(kernels, rows)
         chunks = pairs.chunks()
-        if pairs.costs is not None and real == kernels.store and len(chunks) == 1:
-            for arithmetic in alike:
-                kernels.sweep(pairs, methods, arithmetic, chunks[0], out, table=pairs.costs)
-            continue
         table = runtime.empty(int(pairs.layout.tables[-1]), real)
         columns = kernels.n_gammas * int(pairs.layout.columns[-1])
         states = [_state(kernels, alike[0], columns) for _ in chunks[1:3]]

@@ -85,7 +85,7 @@ class Variant:
     @property
     def kept_numbers(self) -> int:
         """Numbers that KEEP stores for a tile."""
-        return self.tile_cols + self.tile_rows + 4
+        return int(padded(self.tile_cols + self.tile_rows + 1, 4))
 
 
 def choose_variant(
@@ -257,9 +257,14 @@ def split_pairs(sizes: NDArray[Any], budget: int, least: int = 1, most: int = MO
         start = stop
 
 
+def least_pairs(variant: Variant, multiprocessors: int) -> int:
+    """Pairs of a group that keep the device busy: long ones have many strips and take few."""
+    return ceil_div(8 * multiprocessors, variant.strips)
+
+
 def cells_of_chunk(n: Lengths, m: Lengths, rows: int) -> int:
-    """Cells of `rows` rows of each of the tables, n x m."""
-    return int((np.minimum(n, rows) * m).sum())
+    """Cells of `rows` rows of each of the tables, n x m, padded as in a table."""
+    return int((padded(np.minimum(n, rows)) * padded(m)).sum())
 
 
 def chunk_rows(n: Lengths, m: Lengths, cell_bytes: float, budget: int, state_bytes: int = 0) -> int:
@@ -327,7 +332,7 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
     return GroupLayout(
         columns=offsets_of(m),
         tiles=offsets_of(in_tiles * -(-m // variant.tile_cols)),
-        tables=offsets_of(in_chunk * m),
+        tables=offsets_of(padded(in_chunk) * padded(m)),
         edges=offsets_of(in_tiles * variant.tile_rows),
         table_tiles=offsets_of(-(-m // TABLE_COLS)),
         own_tiles_x=offsets_of(-(-in_chunk // PRODUCT_STEPS)),

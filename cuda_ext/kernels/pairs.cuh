@@ -6,6 +6,11 @@
 #define BAND_RELATIVE 2
 #define BAND_ITAKURA 3
 
+// The rows of a chunk's table are padded to whole tiles, and so are its columns: no tile looks beyond its end. What is
+// there repeats the last row or column.
+#define TABLE_STEP 8
+DEVICE int64 padded(int64 length) { return (length + TABLE_STEP - 1) / TABLE_STEP * TABLE_STEP; }
+
 DEVICE int64 series_length(const int64 *offsets, int64 index) { return offsets[index + 1] - offsets[index]; }
 
 // Columns begin <= j < end of a row; empty where begin >= end.

@@ -61,6 +61,7 @@ KERNEL void __launch_bounds__(THREADS)
         const STORE *const other = (GRAD_Y ? x : y) + other_start * n_features;
         STORE *const out = grad + own_start * n_features;
         const REAL *const from = table + table_offsets[pair];
+        const int64 stride = padded(m);
 
         REAL sum[TALL_BY][WIDE_BY], mine[TALL_BY][WIDE_BY];
 #pragma unroll
@@ -79,7 +80,7 @@ KERNEL void __launch_bounds__(THREADS)
                 const int s = GRAD_Y ? at / OWN : at % STEPS, t = GRAD_Y ? at % OWN : at / STEPS;
                 const int64 i = GRAD_Y ? base - s : first + t, j = GRAD_Y ? first + t : base + s;
                 const bool inside = i >= 0 && i < rows && j < m;
-                weights[s * (OWN + 1) + t] = inside ? from[i * m + j] * static_cast<REAL>(factor) : REAL(0);
+                weights[s * (OWN + 1) + t] = inside ? from[i * stride + j] * static_cast<REAL>(factor) : REAL(0);
             }
             for (int at = thread; at < STEPS * FEATURE_TILE; at += THREADS) {
                 const int s = at / FEATURE_TILE, f = at % FEATURE_TILE;

@@ -1,14 +1,15 @@
 // Gradients: the expected alignment E flows back through each table, from the end to the start.
 //
 // E[i, j] = dR[n, m]/dD[i, j] is the probability that a path passes through the cell. A cell hands it on to its three
-// predecessors in the shares that they had in its sum. The tiles are done again from what `sweep` kept at their sides;
-// their numbers stay in registers while E runs through them in the opposite direction. Strips go from right to left.
+// predecessors in the shares that they had in its sum. The tiles are done again from what `sweep` kept at their sides,
+// and the shares stay in registers while E runs through them in the opposite direction. Strips go from right to left.
 //
 // DIM 0: `table` holds the costs of the chunk's rows, and E in their place on return. DIM > 0: gradients with respect to
 // the series are summed on the way; that of x passes through the lanes from right to left, that of y stays in its lane.
 
 #define GROUPS_IN_WARP (32 / LANES)
-#define KEPT (TILE_COLS + TILE_ROWS + 4)
+#define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)
+#define FINISHED (1 << 30)
 
 DEVICE float logarithm(float v) { return logf(v); }
 DEVICE double logarithm(double v) { return log(v); }
@@ -21,19 +22,21 @@ DEVICE REAL choice(REAL up, REAL left, REAL diag) {
     return surprise(least) + surprise(middle) - most * log_of_1_plus(-(least + middle));
 }
 
-// A kept tile, as `sweep` writes it: aligned to 16 bytes.
+// What `sweep` kept of a tile.
 struct Kept {
-    REAL v[KEPT];
-    DEVICE void load(const REAL *kept) {
-        struct alignas(16) Quad {
-            REAL v[16 / sizeof(REAL)];
-        };
-#pragma unroll
-        for (int q = 0; q < KEPT; q += 16 / sizeof(REAL)) {
-            const Quad quad = *(const Quad *)(kept + q);
-#pragma unroll
-            for (int k = 0; k < (int)(16 / sizeof(REAL)); ++k) v[q + k] = quad.v[k];
-        }
+    REAL m[KEPT], e[KEPT];
+    DEVICE void load(const REAL *kept_m, const EXPONENT *kept_e, int64 at) {
+        load_aligned(m, kept_m + at);
+        if (!HARD) load_aligned(e, (const REAL *)kept_e + at);
+    }
+    DEVICE Number number(int k) const {
+#if HARD
+        return {m[k], NOTHING};
+#elif WIDE
+        return {m[k], e[k]};
+#else
+        return {m[k], as_bits(e[k])};
+#endif
     }
 };
 
@@ -61,32 +64,30 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const int64 k = valid ? index : 0;
         const int64 n = series_length(x_offsets, k), m = series_length(y_offsets, k);
         const int strips = (int)((m + LANES * TILE_COLS - 1) / (LANES * TILE_COLS)), strip = strips - 1 - rank;
-        const int64 first_col = ((int64)strip * LANES + l) * TILE_COLS;
+        const int64 strip_col = (int64)maximum(strip, 0) * LANES * TILE_COLS, first_col = strip_col + l * TILE_COLS;
         const int64 row_stop = minimum(row_end, n);
         const bool works = valid && strip >= 0 && first_col < m && row_begin < row_stop && methods[k] == method;
-        const int64 lanes_of_rest = strip < 0 ? 1 : (m - (int64)strip * LANES * TILE_COLS + TILE_COLS - 1) / TILE_COLS;
-        const int last_lane = (int)minimum(lanes_of_rest, (int64)LANES) - 1;
-        const bool from_edge = MULTI && l == last_lane && rank > 0, to_edge = MULTI && l == 0 && strip > 0;
+        const int last_lane = (int)minimum((m - strip_col + TILE_COLS - 1) / TILE_COLS, (int64)LANES) - 1;
+        const int columns = (int)minimum(m - first_col, (int64)TILE_COLS);
         const int tiles = works ? (int)((row_stop - row_begin + TILE_ROWS - 1) / TILE_ROWS) : 0;
         const REAL factor = exponent_factor(gammas[0], scale);
 
         TileCosts costs;
-        costs.last_row = n - 1;
 #if DIM > 0
         costs.scale = (REAL)scale;
-        costs.x = x + x_offsets[k] * DIM;
-        costs.load_columns(y + y_offsets[k] * DIM, maximum(first_col, (int64)0), m);
+        costs.load_y(y + y_offsets[k] * DIM, first_col, m);
         REAL sum_x[TILE_ROWS][DIM], sum_y[TILE_COLS][DIM];
 #pragma unroll
         for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
-            for (int d = 0; d < DIM; ++d) sum_x[r][d] = 0;
+            for (int d = 0; d < DIM; ++d) costs.x[r][d] = sum_x[r][d] = 0;
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c)
 #pragma unroll
             for (int d = 0; d < DIM; ++d) sum_y[c][d] = 0;
 #else
-        costs.load_columns(table + table_offsets[k], row_begin, maximum(first_col, (int64)0), m);
+        const int64 stride = padded(m);
+        REAL *tile_table = table + table_offsets[k] + (int64)tiles * TILE_ROWS * stride + first_col;
 #endif
 #if BAND
         const PairBand band = make_band(band_parameter, n, m);
@@ -95,7 +96,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         REAL below_up[TILE_COLS], below_diag[TILE_COLS], out_left[TILE_ROWS], out_diag[TILE_ROWS], pending = 0;
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c) {
-            const bool enters = works && row_stop < n && first_col + c < m;
+            const bool enters = works && row_stop < n && c < columns;
             below_up[c] = enters ? flow_up[flow + c] : REAL(0);
             below_diag[c] = enters ? flow_diag[flow + c] : REAL(0);
         }
@@ -108,12 +109,11 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const int64 slot = k * max_strips + rank;
         int seen = 0;
 #endif
-        // What `sweep` kept of the lane's next tile: loaded one step ahead.
+        // What was kept of the lane's next tile is loaded one step ahead.
         const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
-        const int64 kept_column = (tile_offsets[k] + first_col / TILE_COLS) * KEPT;
+        int64 kept = (tile_offsets[k] + (tiles - 1) * tiles_of_row + first_col / TILE_COLS) * KEPT;
         Kept next;
-        if (works) next.load(keep_m + kept_column + (tiles - 1) * tiles_of_row * KEPT);
-        const int columns = (int)minimum(m - first_col, (int64)TILE_COLS);
+        if (works) next.load(keep_m, keep_e, kept);
         const int steps = tiles + last_lane - l;  // of this lane, with those that it waits
         for (int step = 0; any(step < steps); ++step) {
             // What the tile to the right sends: to the same row, and to the row above.
@@ -124,12 +124,15 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
                 in_diag[r] = shuffle_down(out_diag[r], 1, LANES);
 #if DIM > 0
 #pragma unroll
-                for (int d = 0; d < DIM; ++d) sum_x[r][d] = shuffle_down(sum_x[r][d], 1, LANES);
+                for (int d = 0; d < DIM; ++d) {
+                    sum_x[r][d] = shuffle_down(sum_x[r][d], 1, LANES);
+                    costs.x[r][d] = shuffle_down(costs.x[r][d], 1, LANES);
+                }
 #endif
             }
             const int tile = tiles - 1 - (step - (last_lane - l));
-            const int64 row = row_begin + (int64)tile * TILE_ROWS;
             if (step >= steps || tile >= tiles) continue;
+            const int64 row = row_begin + (int64)tile * TILE_ROWS;
             if (l == last_lane) {
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) {
@@ -139,184 +142,157 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
                     for (int d = 0; d < DIM; ++d) sum_x[r][d] = 0;
 #endif
                 }
-            }
-#if MULTI
-            if (from_edge) {
-                while (seen <= step) {  // the last lane does not wait for others: its tiles are its steps
-                    seen = load_acquire(progress + slot - 1);
-                    if (seen <= step) pause();
-                }
-                const int64 at = edge + (int64)tile * TILE_ROWS;
-#pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) {
-                    in_left[r] = edge_left[at + r];
-                    in_diag[r] = edge_diag[at + r];
 #if DIM > 0
-                    if (grad_x && row + r < n) {
-#pragma unroll
-                        for (int d = 0; d < DIM; ++d) sum_x[r][d] = (REAL)grad_x[(x_offsets[k] + row + r) * DIM + d];
+                costs.load_x(x + x_offsets[k] * DIM, row, n);
+#endif
+#if MULTI
+                if (rank > 0) {
+                    while (seen <= step) {  // this lane's tiles are its steps; see sweep for the three
+                        const int now = load_acquire(progress + slot - 1);
+                        if (now > step + 3 || now == FINISHED) seen = now;
+                        if (seen <= step) pause();
                     }
+                    const int64 at = edge + (int64)tile * TILE_ROWS;
+#pragma unroll
+                    for (int r = 0; r < TILE_ROWS; ++r) {
+                        in_left[r] = edge_left[at + r];
+                        in_diag[r] = edge_diag[at + r];
+#if DIM > 0
+                        if (grad_x && row + r < n) {
+#pragma unroll
+                            for (int d = 0; d < DIM; ++d)
+                                sum_x[r][d] = (REAL)grad_x[(x_offsets[k] + row + r) * DIM + d];
+                        }
 #endif
+                    }
                 }
-            }
 #endif
+            }
             TileBand tile_band;
             bool empty = false;  // no cell of the band: nothing was kept
 #if BAND
             tile_band.load(band, row, first_col);
             empty = !tile_band.any;
 #endif
-            const REAL *kept = keep_m + kept_column + tile * tiles_of_row * KEPT;
+#if DIM == 0
+            tile_table -= TILE_ROWS * stride;
+            costs.load(tile_table, stride);
+#endif
+            Number top[TILE_COLS], left[TILE_ROWS];
+#pragma unroll
+            for (int c = 0; c < TILE_COLS; ++c) top[c] = next.number(c);
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r) left[r] = next.number(TILE_COLS + r);
+            const Number corner = next.number(TILE_COLS + TILE_ROWS);
+            kept -= tiles_of_row * KEPT;
+            if (tile > 0) next.load(keep_m, keep_e, kept);
+            REAL shares[TILE_ROWS][TILE_COLS][3];
+            if (empty) {
+#pragma unroll
+                for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+                    for (int c = 0; c < TILE_COLS; ++c) shares[r][c][0] = shares[r][c][1] = shares[r][c][2] = 0;
+            } else {
+                sweep_tile<BAND != 0>(top, left, corner, costs, tile_band, factor,
+                                      [&](int r, int c, REAL up, REAL before, REAL diag, REAL sum, Number) {
+#if HARD
+                                          // One takes all; of equals the diagonal one, then the one above.
+                                          const bool by_diag = diag <= sum, by_up = !by_diag && up <= sum;
+                                          shares[r][c][0] = by_up ? 1 : 0;
+                                          shares[r][c][1] = by_diag || by_up ? 0 : 1;
+                                          shares[r][c][2] = by_diag ? 1 : 0;
+#else
+                                          const REAL share = BAND == 0 || sum > 0 ? reciprocal(sum) : REAL(0);
+                                          shares[r][c][0] = up * share;
+                                          shares[r][c][1] = before * share;
+                                          shares[r][c][2] = diag * share;
+#endif
+                                      });
+            }
+
             const int end_row = m <= first_col + TILE_COLS ? (int)minimum(n - 1 - row, (int64)TILE_ROWS) : TILE_ROWS;
-            REAL cost_sum = 0, entropy_sum = 0;
-            // flows(r, c, e, up, left, diag): what the cell hands on to its predecessors of e.
-            auto send_back = [&](auto &&flows) {
-#pragma unroll
-                for (int back = 0; back < TILE_ROWS; ++back) {
-                    const int r = TILE_ROWS - 1 - back;
-                    costs.load_row(row, r);
-                    below_diag[TILE_COLS - 1] += r + 1 < TILE_ROWS ? in_diag[r + 1 < TILE_ROWS ? r + 1 : 0] : pending;
-                    if (r == end_row) {
-#pragma unroll
-                        for (int c = 0; c < TILE_COLS; ++c) below_up[c] = c == columns - 1 ? REAL(1) : REAL(0);
-                    }
-                    REAL from_right = in_left[r], sent = 0, e[TILE_COLS];
-#pragma unroll
-                    for (int c_back = 0; c_back < TILE_COLS; ++c_back) {
-                        const int c = TILE_COLS - 1 - c_back;
-                        e[c] = (below_up[c] + from_right) + below_diag[c];
-                        below_diag[c] = sent;
-                        flows(r, c, e[c], below_up[c], from_right, sent);
 #if SUMS
-                        REAL up, left, diag;
-                        flows(r, c, REAL(1), up, left, diag);
-                        cost_sum = fused(e[c], costs.cost(r, c), cost_sum);
-                        entropy_sum = fused(e[c], choice(up, left, diag), entropy_sum);
+            REAL cost_sum = 0, entropy_sum = 0;
+#endif
+#pragma unroll
+            for (int back = 0; back < TILE_ROWS; ++back) {
+                const int r = TILE_ROWS - 1 - back;
+                below_diag[TILE_COLS - 1] += r + 1 < TILE_ROWS ? in_diag[(r + 1) % TILE_ROWS] : pending;
+                if (r == end_row) {
+#pragma unroll
+                    for (int c = 0; c < TILE_COLS; ++c) below_up[c] = c == columns - 1 ? REAL(1) : REAL(0);
+                }
+                REAL from_right = in_left[r], sent = 0, e[TILE_COLS];
+#pragma unroll
+                for (int c_back = 0; c_back < TILE_COLS; ++c_back) {
+                    const int c = TILE_COLS - 1 - c_back;
+                    e[c] = (below_up[c] + below_diag[c]) + from_right;
+                    below_diag[c] = sent;
+                    below_up[c] = e[c] * shares[r][c][0];
+                    from_right = e[c] * shares[r][c][1];
+                    sent = e[c] * shares[r][c][2];
+#if SUMS
+                    cost_sum = fused(e[c], costs.cost(r, c), cost_sum);
+                    entropy_sum = fused(e[c], choice(shares[r][c][0], shares[r][c][1], shares[r][c][2]), entropy_sum);
 #endif
 #if DIM > 0
 #if COST == COST_SQEUCLIDEAN || COST == COST_MANHATTAN
-                        const REAL weight = e[c] * cost_slope(REAL(0), costs.scale);
+                    const REAL weight = e[c] * cost_slope(REAL(0), costs.scale);
 #else
-                        const REAL weight = e[c] * cost_slope(costs.sum(r, c), costs.scale);
+                    const REAL weight = e[c] * cost_slope(costs.sum(r, c), costs.scale);
 #endif
 #pragma unroll
-                        for (int d = 0; d < DIM; ++d) {
-                            const REAL slope = direction(costs.difference(r, c, d));
-                            sum_x[r][d] = fused(weight, slope, sum_x[r][d]);
-                            sum_y[c][d] = fused(-weight, slope, sum_y[c][d]);
-                        }
-#endif
+                    for (int d = 0; d < DIM; ++d) {
+                        const REAL slope = direction(costs.x[r][d] - costs.y[c][d]);
+                        sum_x[r][d] = fused(weight, slope, sum_x[r][d]);
+                        sum_y[c][d] = fused(-weight, slope, sum_y[c][d]);
                     }
-                    out_left[r] = from_right;
-                    out_diag[r] = sent;
-                    if (row + r >= n) continue;
+#endif
+                }
+                out_left[r] = from_right;
+                out_diag[r] = sent;
 #if DIM == 0
-#pragma unroll
-                    for (int c = 0; c < TILE_COLS; ++c)
-                        if (c < columns) table[table_offsets[k] + (row - row_begin + r) * m + first_col + c] = e[c];
+                store_aligned(tile_table + r * stride, e);
 #endif
-                    if (!alignment) continue;
+                if (!alignment || row + r >= n) continue;
 #pragma unroll
-                    for (int c = 0; c < TILE_COLS; ++c)
-                        if (c < columns) alignment[alignment_offsets[k] + (row + r) * m + first_col + c] = (STORE)e[c];
-                }
-            };
-            Entry entry;
-#pragma unroll
-            for (int c = 0; c < TILE_COLS; ++c) entry.top[c] = next.v[c];
-#pragma unroll
-            for (int r = 0; r < TILE_ROWS; ++r) entry.left[r] = next.v[TILE_COLS + r];
-            entry.corner = next.v[TILE_COLS + TILE_ROWS];
-            const bool slow = !HARD && !empty && next.v[TILE_COLS + TILE_ROWS + 1] != 0;
-            if (tile > 0) next.load(kept - tiles_of_row * KEPT);  // long before it is needed
-            if (empty) {
-                send_back([](int, int, REAL, REAL &up, REAL &left, REAL &diag) { up = left = diag = 0; });
-            } else if (!slow) {
-                REAL z[TILE_ROWS][TILE_COLS], bottom[TILE_COLS], right[TILE_ROWS];
-                sweep_tile<BAND != 0>(entry, costs, tile_band, row, factor, bottom, right,
-                                      [&](int r, int c, REAL, REAL value) { z[r][c] = value; });
-                send_back([&](int r, int c, REAL e, REAL &up, REAL &left, REAL &diag) {
-                    const REAL above = r ? z[r ? r - 1 : 0][c] : entry.top[c];
-                    const REAL before = c ? z[r][c ? c - 1 : 0] : entry.left[r];
-                    const REAL corner = r && c ? z[r ? r - 1 : 0][c ? c - 1 : 0]
-                                        : r    ? entry.left[r ? r - 1 : 0]
-                                        : c    ? entry.top[c ? c - 1 : 0]
-                                               : entry.corner;
-#if HARD
-                    // One predecessor takes all; of equals the diagonal one, then the one above.
-                    const REAL best = minimum(minimum(above, before), corner);
-                    const bool by_diag = corner <= best, by_up = !by_diag && above <= best;
-                    diag = by_diag ? e : REAL(0);
-                    up = by_up ? e : REAL(0);
-                    left = by_diag || by_up ? REAL(0) : e;
-#else
-                    const REAL sum = (above + before) + corner, share = sum > 0 ? e * reciprocal(sum) : REAL(0);
-                    up = above * share;
-                    left = before * share;
-                    diag = corner * share;
-#endif
-                });
+                for (int c = 0; c < TILE_COLS; ++c)
+                    if (c < columns) alignment[alignment_offsets[k] + (row + r) * m + first_col + c] = (STORE)e[c];
             }
-#if !HARD
-            else {
-                SlowTile redone;
-                REAL shares[3 * TILE_ROWS * TILE_COLS];
-                const EXPONENT *kept_e = keep_e + (kept - keep_m);
-                load_slow(redone, costs, tile_band, row);
-                for (int c = 0; c < TILE_COLS; ++c) {
-                    redone.top_m[c] = kept[c];
-                    redone.top_e[c] = kept_e[c];
-                }
-                for (int r = 0; r < TILE_ROWS; ++r) {
-                    redone.left_m[r] = kept[TILE_COLS + r];
-                    redone.left_e[r] = kept_e[TILE_COLS + r];
-                }
-                redone.corner_m = kept[TILE_COLS + TILE_ROWS];
-                redone.corner_e = kept_e[TILE_COLS + TILE_ROWS];
-                redone.factor = factor;
-                redone.end = -1;
-                redone.shares = shares;
-                slow_tile(&redone);
-                send_back([&](int r, int c, REAL e, REAL &up, REAL &left, REAL &diag) {
-                    const REAL *of_cell = shares + 3 * (r * TILE_COLS + c);
-                    up = e * of_cell[0];
-                    left = e * of_cell[1];
-                    diag = e * of_cell[2];
-                });
-            }
-#endif
             pending = in_diag[0];
 #if SUMS
             total_cost += cost_sum * costs.unit();
             total_entropy += entropy_sum;
 #endif
+            if (l == 0) {
 #if DIM > 0
-            if (l == 0 && grad_x) {
+                if (grad_x) {
 #pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) {
-                    if (row + r >= n) continue;
+                    for (int r = 0; r < TILE_ROWS; ++r) {
+                        if (row + r >= n) continue;
 #pragma unroll
-                    for (int d = 0; d < DIM; ++d) grad_x[(x_offsets[k] + row + r) * DIM + d] = (STORE)sum_x[r][d];
+                        for (int d = 0; d < DIM; ++d) grad_x[(x_offsets[k] + row + r) * DIM + d] = (STORE)sum_x[r][d];
+                    }
                 }
-            }
 #endif
 #if MULTI
-            if (to_edge) {
-                const int64 place = edge + (int64)tile * TILE_ROWS;
+                if (strip > 0) {
+                    const int64 at = edge + (int64)tile * TILE_ROWS;
 #pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) {
-                    edge_left[place + r] = out_left[r];
-                    edge_diag[place + r] = out_diag[r];
+                    for (int r = 0; r < TILE_ROWS; ++r) {
+                        edge_left[at + r] = out_left[r];
+                        edge_diag[at + r] = out_diag[r];
+                    }
+                    store_release(progress + slot, tile > 0 ? tiles - tile : FINISHED);
                 }
-                store_release(progress + slot, tiles - tile);
-            }
 #endif
+            }
         }
         if (works) {
             below_diag[TILE_COLS - 1] += pending;
 #pragma unroll
             for (int c = 0; c < TILE_COLS; ++c) {
-                if (first_col + c >= m) continue;
+                if (c >= columns) continue;
                 flow_up[flow + c] = below_up[c];
                 flow_diag[flow + c] = below_diag[c];
 #if DIM > 0

@@ -6,7 +6,7 @@ KERNEL void spans(const REAL *__restrict__ table, int64 rows, int64 cols, int64 
     for (int64 row = warp_index(); row < rows; row += warps_in_grid()) {
         int64 first = cols, last = -1;
         for (int64 j = lane(); j < cols; j += 32) {
-            if (table[row * cols + j] == 0) continue;
+            if (table[row * padded(cols) + j] == 0) continue;
             first = minimum(first, j);
             last = maximum(last, j);
         }

@@ -1,15 +1,23 @@
 // Values: a wavefront of tiles runs through each table, one warp (or LANES lanes of one) for a strip of columns.
 //
 // Lane l owns TILE_COLS columns, in registers; in each step it takes TILE_ROWS rows of them, one step behind the lane to
-// its left, whose last column it is handed by a shuffle. The series of x stream through a strip one after the other, so
-// that the lanes wait only at the ends of a run. A table wider than a strip has several; they run side by side on
-// different warps, each behind its left neighbour, whose last column passes through `edge_m` and `edge_e`.
+// its left, which hands it by shuffles its last column, the rows of x, and what rows they are. The series of x stream
+// through a strip one after the other, so that lanes wait only at the ends of a run. A table wider than a strip has
+// several; they run side by side on different warps, each behind its left neighbour, whose last column passes through
+// `edge_m` and `edge_e`.
 //
 // PAIRED 0: all pairs of a rectangle of the output. PAIRED 1: pair k is x[k], y[k]; the rows may come in chunks, with the
 // row between two chunks in `state`, and with KEEP what enters each tile is kept for the reverse sweep.
 
 #define GROUPS_IN_WARP (32 / LANES)
-#define KEPT (TILE_COLS + TILE_ROWS + 4)  // numbers of a kept tile: top, left, corner, whether exponents are kept too
+#define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)  // numbers of a kept tile: top, left, corner
+#define FINISHED (1 << 30)                              // progress of a strip that waits for nobody any more
+
+// What passes from lane to lane beside numbers: which rows a lane works on.
+struct Place {
+    int left;    // rows of the series from here to its end; 0: no tile
+    int series;  // its number in the run, complemented in the first tile of a series
+};
 
 KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
                   const int64 *__restrict__ y_offsets, int64 n_x, int64 n_y, int64 first_x, int64 last_x, int64 first_y,
@@ -35,275 +43,227 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         const int g = valid ? (int)(index / groups) : 0;
         const int64 group = valid ? index % groups : 0;
 #if PAIRED
-        const int64 j = group;
-        int64 i = group;
-        const int64 i_end = valid ? i + 1 : i;
+        const int64 j = group, first_i = group, end_i = valid ? group + 1 : group;
 #else
         const int64 runs = (last_x - first_x + run - 1) / run, j = first_y + group / runs;
-        int64 i = first_x + group % runs * run;
-        const int64 i_end = valid ? minimum(minimum(i + run, last_x), upper ? j + 1 : last_x) : i;
+        const int64 first_i = first_x + group % runs * run;
+        const int64 end_i = valid ? minimum(minimum(first_i + run, last_x), upper ? j + 1 : last_x) : first_i;
 #endif
         const int64 m = series_length(y_offsets, j), first_col = ((int64)strip * LANES + l) * TILE_COLS;
         const bool works = valid && first_col < m, owns_end = works && m <= first_col + TILE_COLS;
         const double gamma = gammas[g];
         const REAL factor = exponent_factor(gamma, scale);
 
-        Side<TILE_COLS> top;
-        Side<TILE_ROWS> right;
-        Corner corner;
-#if !HARD
-        EXPONENT top_own[TILE_COLS], left_own[TILE_ROWS], right_own[TILE_ROWS];
-#endif
-        clear(top);
-        clear(right);
-        corner.v = HARD ? infinity() : REAL(0);
-        corner.e = NOTHING;
-
-        TileCosts costs;
-        PairBand band;
-#if DIM > 0
-        costs.scale = (REAL)scale;
-        costs.load_columns(y + y_offsets[j] * DIM, first_col, m);
-#else
-        costs.load_columns(table + table_offsets[j], row_begin, first_col, m);
-#endif
-        // The lane's place in the stream: a row of a series. Every lane of a group passes through the same places.
-        int64 n = 0, row = 0, row_stop = 0, place = 0;
-        auto start_series = [&]() {
-            for (; i < i_end; ++i) {
-                place = PAIRED ? g * n_x + i : (g * n_x + i) * n_y + j;
-                if (methods[place] != method) continue;
+        // Lane 0 walks through the rows of the run and hands them on.
+        int64 i = first_i - 1, row = 0, row_stop = 0, n = 0;
+        auto next_place = [&]() {
+            Place place = {0, 0};
+            bool fresh = false;
+            while (row >= row_stop && i < end_i) {
+                if (++i == end_i) break;
+                if (methods[PAIRED ? g * n_x + i : (g * n_x + i) * n_y + j] != method) continue;
                 n = series_length(x_offsets, i);
                 row = row_begin;
                 row_stop = minimum(row_end, n);
-                if (row < row_stop) break;
+                fresh = true;
             }
-            if (i >= i_end) return false;
-#if DIM > 0
-            costs.x = x + x_offsets[i] * DIM;
-#endif
-            costs.last_row = n - 1;
-#if BAND
-            band = make_band(band_parameter, n, m);
-#endif
-            clear(top);
-            corner.v = HARD ? infinity() : REAL(0);
-            corner.e = NOTHING;
-            if (row_begin == 0 && first_col == 0) {
-                corner.v = HARD ? REAL(0) : REAL(1);
-                corner.e = 0;
-            }
-#if PAIRED
-            if (row_begin > 0) {
-                const int64 state = g * column_offsets[groups] + column_offsets[i] + first_col;
-#if HARD
-#pragma unroll
-                for (int c = 0; c < TILE_COLS; ++c) top.v[c] = state_in_m[state + minimum((int64)c, m - 1 - first_col)];
-                if (first_col > 0) corner.v = state_in_m[state - 1];
-#else
-                REAL m_[TILE_COLS];
-                EXPONENT e_[TILE_COLS];
-#pragma unroll
-                for (int c = 0; c < TILE_COLS; ++c) {
-                    const int64 at = state + minimum((int64)c, m - 1 - first_col);
-                    m_[c] = state_in_m[at];
-                    e_[c] = state_in_e[at];
-                    normalise(m_[c], e_[c]);
-                }
-                from_slow(m_, e_, top, top_own);
-                if (first_col > 0) {
-                    corner.v = state_in_m[state - 1];
-                    corner.e = state_in_e[state - 1];
-                }
-#endif
-            }
-#endif
-            return true;
+            if (row >= row_stop || !(valid && (int64)strip * LANES * TILE_COLS < m)) return place;
+            place.left = (int)minimum(n - row, (int64)1 << 30);
+            place.series = fresh ? ~(int)(i - first_i) : (int)(i - first_i);
+            row += TILE_ROWS;
+            return place;
         };
-        bool running = works && start_series();
+
+        Number top[TILE_COLS], right[TILE_ROWS], corner = no_path();
+#pragma unroll
+        for (int c = 0; c < TILE_COLS; ++c) top[c] = no_path();
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; ++r) right[r] = no_path();
+        TileCosts costs;
+#if DIM > 0
+        costs.scale = (REAL)scale;
+        costs.load_y(y + y_offsets[j] * DIM, first_col, m);
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+            for (int k = 0; k < DIM; ++k) costs.x[r][k] = 0;
+#else
+        const int64 stride = padded(m);
+        const REAL *tile_table = table + table_offsets[j] + first_col;
+#endif
+#if BAND
+        PairBand band;
+#endif
+#if PAIRED
+        const int64 rows = minimum(row_end, series_length(x_offsets, group)) - row_begin;  // of the chunk
+        const int64 state = g * column_offsets[groups] + column_offsets[group] + first_col;
+#endif
+#if KEEP
+        const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
+        int64 kept = (tile_offsets[group] + first_col / TILE_COLS) * KEPT;
+#endif
 #if MULTI
-        const int64 slot = index * max_strips + strip;
-        const int64 edge = valid ? g * row_offsets[groups] + row_offsets[group] : 0;
-        const bool hands_on = l == LANES - 1 && first_col + TILE_COLS < m;
+        const int64 slot = index * max_strips + strip, edge = valid ? g * row_offsets[groups] + row_offsets[group] : 0;
+        const bool hands_on = l == LANES - 1 && works && first_col + TILE_COLS < m;
         int seen = 0;
 #endif
-        for (int step = 0; any(running); ++step) {
-            Side<TILE_ROWS> left;
+        Place place = {0, 0};
+        int64 done = 0;  // rows that the lane has taken, of all series
+        for (;;) {
+            Number left[TILE_ROWS];
 #pragma unroll
-            for (int r = 0; r < TILE_ROWS; ++r) left.v[r] = shuffle_up(right.v[r], 1, LANES);
-#if !HARD
-            left.e = shuffle_up(right.e, 1, LANES);
-            left.around = shuffle_up(right.around, 1, LANES);
-            left.spread = shuffle_up(right.spread, 1, LANES);
-            if (any(right.spread)) {
+            for (int r = 0; r < TILE_ROWS; ++r) left[r] = from_left(right[r], LANES);
+            place.left = shuffle_up(place.left, 1, LANES);
+            place.series = shuffle_up(place.series, 1, LANES);
+#if DIM > 0
 #pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) left_own[r] = shuffle_up(right_own[r], 1, LANES);
-            }
+            for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+                for (int k = 0; k < DIM; ++k) costs.x[r][k] = shuffle_up(costs.x[r][k], 1, LANES);
 #endif
-            if (l == 0) clear(left);
-#if MULTI
-            if (strip > 0 && shuffle((int)running, 0)) {
-                while (seen <= step) {
-                    int now = 0;
-                    if (lane() == 0) now = load_acquire(progress + slot - 1);
-                    seen = shuffle(now, 0);
-                    if (seen <= step) pause();
-                }
-                if (l == 0) {
-                    const int64 at = edge + (int64)step * TILE_ROWS;
-#if HARD
+            if (l == 0) {
+                place = next_place();
+#if DIM > 0
+                if (place.left > 0) costs.load_x(x + x_offsets[i] * DIM, n - place.left, n);
+#endif
 #pragma unroll
-                    for (int r = 0; r < TILE_ROWS; ++r) left.v[r] = edge_m[at + r];
-#else
-                    REAL m_[TILE_ROWS];
-                    EXPONENT e_[TILE_ROWS];
+                for (int r = 0; r < TILE_ROWS; ++r) left[r] = no_path();
+#if MULTI
+                if (strip > 0 && place.left > 0) {
+                    // A look at the progress empties the first-level cache: rather wait for a few tiles than look often.
+                    const int tile = (int)(done / TILE_ROWS);
+                    while (seen <= tile) {
+                        const int now = load_acquire(progress + slot - 1);
+                        if (now > tile + 3 || now == FINISHED) seen = now;
+                        if (seen <= tile) pause();
+                    }
 #pragma unroll
                     for (int r = 0; r < TILE_ROWS; ++r) {
-                        m_[r] = edge_m[at + r];
-                        e_[r] = edge_e[at + r];
-                        normalise(m_[r], e_[r]);
+                        left[r].m = edge_m[edge + done + r];
+                        if (!HARD) left[r].e = edge_e[edge + done + r];
                     }
-                    from_slow(m_, e_, left, left_own);
-#endif
                 }
+#endif
             }
-#endif
-            if (running && step >= l) {
-                const bool ends = owns_end && n <= row + TILE_ROWS;
-                TileBand tile_band;
+            const bool active = works && place.left > 0;
+            if (!any(active)) break;
+            if (!active) continue;
+
+            const bool fresh = place.series < 0;
+            const int64 of_x = first_i + (fresh ? ~place.series : place.series);
+            if (fresh) {
+#pragma unroll
+                for (int c = 0; c < TILE_COLS; ++c) top[c] = no_path();
+                corner = no_path();
+                if (row_begin == 0 && first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
 #if BAND
-                tile_band.load(band, row, first_col);
-                if (!tile_band.any && !ends) {
-                    corner.v = left.v[TILE_ROWS - 1];
-#if !HARD
-                    corner.e = left.spread ? left_own[TILE_ROWS - 1] : left.e;
+                band = make_band(band_parameter, series_length(x_offsets, of_x), m);
 #endif
-                    clear(top);
-                    clear(right);
-                } else
-#endif
-                {
-                    const int end_cell = ends ? (int)(n - 1 - row) * TILE_COLS + (int)(m - 1 - first_col) : -1;
-                    REAL end_m = HARD ? infinity() : REAL(0);
-                    EXPONENT end_e = 0;
-                    const Entry entry = enter(top, left, corner);
-                    REAL bottom_v[TILE_COLS], right_v[TILE_ROWS];
-                    bool done;
-                    if (ends) {
-                        done = sweep_tile<BAND != 0>(entry, costs, tile_band, row, factor, bottom_v, right_v,
-                                                     [&](int r, int c, REAL, REAL z) {
-                                                         if (r * TILE_COLS + c == end_cell) end_m = z;
-                                                     });
-                        end_e = entry.e;
-                    } else {
-                        auto nothing = [](int, int, REAL, REAL) {};
-#if BAND
-                        if (!tile_band.whole)
-                            done = sweep_tile<true>(entry, costs, tile_band, row, factor, bottom_v, right_v, nothing);
-                        else
-#endif
-                            done = sweep_tile<false>(entry, costs, tile_band, row, factor, bottom_v, right_v, nothing);
-                    }
-#if HARD
-                    const bool fast = done;
-#else
-                    const bool fast = done && entry.fits;
-#endif
-#if KEEP
-                    const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
-                    REAL *kept =
-                        keep_m +
-                        (tile_offsets[i] + (row - row_begin) / TILE_ROWS * tiles_of_row + first_col / TILE_COLS) * KEPT;
-                    kept[TILE_COLS + TILE_ROWS + 1] = fast ? REAL(0) : REAL(1);
-                    if (fast) {
-#pragma unroll
-                        for (int c = 0; c < TILE_COLS; ++c) kept[c] = entry.top[c];
-#pragma unroll
-                        for (int r = 0; r < TILE_ROWS; ++r) kept[TILE_COLS + r] = entry.left[r];
-                        kept[TILE_COLS + TILE_ROWS] = entry.corner;
-                    }
-#endif
-#if !HARD
-                    if (!fast) {
-                        SlowTile slow;
-                        load_slow(slow, costs, tile_band, row);
-                        to_slow(top, top_own, slow.top_m, slow.top_e);
-                        to_slow(left, left_own, slow.left_m, slow.left_e);
-                        slow.corner_m = corner.v;
-                        slow.corner_e = corner.e;
-                        slow.factor = factor;
-                        slow.end = end_cell;
-                        slow.shares = nullptr;
-#if KEEP
-                        EXPONENT *kept_e = keep_e + (kept - keep_m);
-#pragma unroll
-                        for (int c = 0; c < TILE_COLS; ++c) {
-                            kept[c] = slow.top_m[c];
-                            kept_e[c] = slow.top_e[c];
-                        }
-#pragma unroll
-                        for (int r = 0; r < TILE_ROWS; ++r) {
-                            kept[TILE_COLS + r] = slow.left_m[r];
-                            kept_e[TILE_COLS + r] = slow.left_e[r];
-                        }
-                        kept[TILE_COLS + TILE_ROWS] = corner.v;
-                        kept_e[TILE_COLS + TILE_ROWS] = corner.e;
-#endif
-                        slow_tile(&slow);
-                        end_m = slow.end_m;
-                        end_e = slow.end_e;
-                        corner.v = left.v[TILE_ROWS - 1];
-                        corner.e = left.spread ? left_own[TILE_ROWS - 1] : left.e;
-                        from_slow(slow.top_m, slow.top_e, top, top_own);
-                        from_slow(slow.left_m, slow.left_e, right, right_own);
-                    } else
-#endif
-                    {
-                        corner.v = left.v[TILE_ROWS - 1];
-                        corner.e = left.e;
-                        leave(top, bottom_v, entry.e);
-                        leave(right, right_v, entry.e);
-                    }
-                    if (ends) {
-                        const STORE value = (STORE)cell_value(end_m, end_e, gamma);
-                        out[place] = value;
-#if !PAIRED
-                        if (upper) out[(g * n_x + j) * n_y + i] = value;
-#endif
-                    }
-                }
-#if MULTI
-                if (hands_on) {
-                    const int64 at = edge + (int64)(step - l) * TILE_ROWS;
-#pragma unroll
-                    for (int r = 0; r < TILE_ROWS; ++r) {
-                        edge_m[at + r] = right.v[r];
-#if !HARD
-                        edge_e[at + r] = right.spread ? right_own[r] : right.e;
-#endif
-                    }
-                    store_release(progress + slot, step - l + 1);
-                }
-#endif
-                row += TILE_ROWS;
-                if (row >= row_stop) {
 #if PAIRED
-                    if (state_out_m) {
-                        const int64 state = g * column_offsets[groups] + column_offsets[i] + first_col;
+                if (row_begin > 0) {
 #pragma unroll
-                        for (int c = 0; c < TILE_COLS; ++c) {
-                            if (first_col + c >= m) continue;
-                            state_out_m[state + c] = top.v[c];
-#if !HARD
-                            state_out_e[state + c] = top.spread ? top_own[c] : top.e;
-#endif
-                        }
+                    for (int c = 0; c < TILE_COLS; ++c) {
+                        const int64 at = state + minimum((int64)c, m - 1 - first_col);
+                        top[c].m = state_in_m[at];
+                        if (!HARD) top[c].e = state_in_e[at];
                     }
+                    if (first_col > 0) {
+                        corner.m = state_in_m[state - 1];
+                        if (!HARD) corner.e = state_in_e[state - 1];
+                    }
+                }
 #endif
-                    ++i;
-                    running = start_series();
+            }
+            const bool ends = owns_end && place.left <= TILE_ROWS;
+            TileBand tile_band;
+            bool empty = false;
+#if BAND
+            tile_band.load(band, band.n - place.left, first_col);
+            empty = !tile_band.any && !ends;
+#endif
+#if KEEP
+            if (!empty) {
+                REAL kept_m[KEPT], kept_e[KEPT];
+#pragma unroll
+                for (int k = 0; k < KEPT; ++k) {
+                    const Number number = k < TILE_COLS ? top[k < TILE_COLS ? k : 0]
+                                          : k < TILE_COLS + TILE_ROWS
+                                              ? left[k < TILE_COLS ? 0 : (k - TILE_COLS) % TILE_ROWS]
+                                              : corner;
+                    kept_m[k] = number.m;
+#if WIDE
+                    kept_e[k] = number.e;
+#else
+                    kept_e[k] = from_bits(number.e);
+#endif
+                }
+                store_aligned(keep_m + kept, kept_m);
+                if (!HARD) store_aligned((REAL *)keep_e + kept, kept_e);
+            }
+            kept += tiles_of_row * KEPT;
+#endif
+#if DIM == 0
+            costs.load(tile_table, stride);
+            tile_table += TILE_ROWS * stride;
+#endif
+            const Number next_corner = left[TILE_ROWS - 1];
+            Number end = no_path();
+            if (empty) {
+#pragma unroll
+                for (int c = 0; c < TILE_COLS; ++c) top[c] = no_path();
+#pragma unroll
+                for (int r = 0; r < TILE_ROWS; ++r) left[r] = no_path();
+            } else if (ends) {
+                const int end_cell = (place.left - 1) * TILE_COLS + (int)(m - 1 - first_col);
+                sweep_tile<BAND != 0>(top, left, corner, costs, tile_band, factor,
+                                      [&](int r, int c, REAL, REAL, REAL, REAL, Number z) {
+                                          if (r * TILE_COLS + c == end_cell) end = z;
+                                      });
+            } else {
+                auto nothing = [](int, int, REAL, REAL, REAL, REAL, Number) {};
+#if BAND
+                if (!tile_band.whole)
+                    sweep_tile<true>(top, left, corner, costs, tile_band, factor, nothing);
+                else
+#endif
+                    sweep_tile<false>(top, left, corner, costs, tile_band, factor, nothing);
+            }
+            corner = next_corner;
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r) right[r] = left[r];
+            if (ends) {
+                const STORE value = (STORE)cell_value(end, gamma);
+#if PAIRED
+                out[g * n_x + of_x] = value;
+#else
+                out[(g * n_x + of_x) * n_y + j] = value;
+                if (upper) out[(g * n_x + j) * n_y + of_x] = value;
+#endif
+            }
+#if MULTI
+            if (hands_on) {
+#pragma unroll
+                for (int r = 0; r < TILE_ROWS; ++r) {
+                    edge_m[edge + done + r] = right[r].m;
+                    if (!HARD) edge_e[edge + done + r] = right[r].e;
+                }
+                store_release(progress + slot, (int)(done / TILE_ROWS) + 1);
+            }
+#endif
+            done += TILE_ROWS;
+#if PAIRED
+            if (done >= rows && state_out_m) {
+#pragma unroll
+                for (int c = 0; c < TILE_COLS; ++c) {
+                    if (first_col + c >= m) continue;
+                    state_out_m[state + c] = top[c].m;
+                    if (!HARD) state_out_e[state + c] = top[c].e;
                 }
             }
+#endif
         }
+#if MULTI
+        if (hands_on) store_release(progress + slot, FINISHED);
+#endif
     }
 }

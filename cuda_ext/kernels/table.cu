@@ -1,8 +1,8 @@
 // Local costs of a chunk of rows of many pairs, for any number of features: what sweep and reverse read where DIM is 0.
 //
 // Pair k is x[pair_x[k]], y[pair_y[k]]; without lists x[k], y[k]. Its rows
-// row_begin <= i < row_end go to table + table_offsets[k], row-major, m columns. A pair is left out when no gamma asks
-// for a method whose bit is set in `needed`.
+// row_begin <= i < row_end go to table + table_offsets[k], row-major; rows and columns are padded. A pair is left out
+// when no gamma asks for a method whose bit is set in `needed`.
 //   COST 0..3: from the series. COST 4: rows of the user's (n, m) matrices, at costs + cost_offsets[k].
 //   SLOPE 1: the table, which holds E, is multiplied by the slope of the cost instead: what products.cu works on.
 //
@@ -40,14 +40,17 @@ DEVICE bool is_needed(const uint8 *methods, int64 n_pairs, int n_gammas, int nee
 }
 
 #if COST != COST_PRECOMPUTED
-// Time steps first .. first + count of a series, one block of features, into [feature][time step].
+// Time steps first .. first + count of a series, one block of features, into [feature][time step]. The last time step
+// is repeated beyond the end.
 template <int count>
 DEVICE void load_block(const STORE *series, int64 first, int64 length, int64 n_features, int64 k0,
                        SharedPointer<REAL> block) {
     for (int at = thread_index(); at < count * FEATURES; at += THREADS) {
         const int k = at % FEATURES, t = at / FEATURES;
-        const bool inside = first + t < length && k0 + k < n_features;
-        block[k * (count + 1) + t] = inside ? static_cast<REAL>(series[(first + t) * n_features + k0 + k]) : REAL(0);
+        const REAL value = k0 + k < n_features
+                               ? static_cast<REAL>(series[minimum(first + t, length - 1) * n_features + k0 + k])
+                               : REAL(0);
+        block[k * (count + 1) + t] = value;
     }
 }
 #endif
@@ -72,7 +75,8 @@ KERNEL void __launch_bounds__(THREADS)
         const int64 i0 = row_begin + task / per_row * TILE, i_end = minimum(row_end, n);
         const int64 j0 = (task % per_row - column_tiles[pair]) * TILE_WIDTH;
         if (i0 >= i_end || !is_needed(methods, n_pairs, n_gammas, needed, pair)) continue;
-        REAL *const out = table + table_offsets[pair] - row_begin * m;
+        const int64 stride = padded(m), i_stop = row_begin + padded(i_end - row_begin);
+        REAL *const out = table + table_offsets[pair] - row_begin * stride;
 #if COST == COST_PRECOMPUTED
         const STORE *const from = costs + cost_offsets[pair];
 #pragma unroll 1
@@ -80,7 +84,8 @@ KERNEL void __launch_bounds__(THREADS)
 #pragma unroll
             for (int c = 0; c < COLS; ++c) {
                 const int64 i = i0 + a + SIDE * r, j = j0 + b + SIDE * c;
-                if (i < i_end && j < m) out[i * m + j] = static_cast<REAL>(from[i * m + j]);
+                if (i < i_stop && j < stride)
+                    out[i * stride + j] = static_cast<REAL>(from[minimum(i, i_end - 1) * m + minimum(j, m - 1)]);
             }
 #else
         REAL sum[ROWS][COLS];
@@ -111,11 +116,11 @@ KERNEL void __launch_bounds__(THREADS)
 #pragma unroll
             for (int c = 0; c < COLS; ++c) {
                 const int64 i = i0 + a + SIDE * r, j = j0 + b + SIDE * c;
-                if (i >= i_end || j >= m) continue;
+                if (i >= i_stop || j >= stride) continue;
 #if SLOPE
-                out[i * m + j] *= cost_slope(sum[r][c], static_cast<REAL>(scale));
+                out[i * stride + j] *= cost_slope(sum[r][c], static_cast<REAL>(scale));
 #else
-                out[i * m + j] = finish_cost(sum[r][c], static_cast<REAL>(scale));
+                out[i * stride + j] = finish_cost(sum[r][c], static_cast<REAL>(scale));
 #endif
             }
 #endif

@@ -73,7 +73,7 @@ def assert_values(found, truth, dtype, scale=0.0):
 def assert_gradients(found, truth, dtype):
     for name in found:
         if name == "value":
-            assert_values(found[name], truth[name], dtype)
+            assert_values(found[name], truth[name], dtype, scale=1.0)
             continue
         # An entropy below is a sum of roundings: of probabilities that should be 1.
         largest = max(np.abs(truth[name]).max(), 1e-2 if name == "entropy" else 1e-6)

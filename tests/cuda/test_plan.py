@@ -214,7 +214,7 @@ def test_layout(shape):
     for k, (rows, cols) in enumerate(zip(np.minimum(n, 16), m, strict=True)):
         tiles = -(-rows // shape.tile_rows) * -(-cols // shape.tile_cols)
         assert np.diff(layout.columns)[k] == cols
-        assert np.diff(layout.tables)[k] == rows * cols
+        assert np.diff(layout.tables)[k] == _plan.padded(rows) * _plan.padded(cols)
         assert np.diff(layout.tiles)[k] == tiles
         assert np.diff(layout.edges)[k] >= rows
         assert np.diff(layout.edges)[k] % shape.tile_rows == 0
