@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "bindings_padded.hpp"
 #include "engine.hpp"
 #include "interruptible.hpp"
 
@@ -100,4 +101,5 @@ NB_MODULE(_core, m) {
     m.def("instruction_set", &instruction_set, "Name of the instruction set that the kernels use.");
     define<float>(m);
     define<double>(m);
+    bind_padded(m);
 }

@@ -100,6 +100,7 @@ _NAMES = {
         "to_ragged",
     ],
 }
+_TORCH_SUBMODULES = ["functional", "nn"]  # not in __all__: importing them needs torch
 _SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets"]
 _HOME = {name: submodule for submodule, names in _NAMES.items() for name in names}
 
@@ -112,7 +113,7 @@ def __getattr__(name: str) -> object:
     value: object
     if name in _HOME:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    elif name in _SUBMODULES:
+    elif name in _SUBMODULES or name in _TORCH_SUBMODULES:
         value = importlib.import_module(f"{__name__}.{name}")
     elif name == "__version__":
         from importlib.metadata import version
@@ -125,4 +126,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_TORCH_SUBMODULES})

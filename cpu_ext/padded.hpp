@@ -1,0 +1,49 @@
+// Batches as tensors hold them: every sample has room for the same number of time steps, and a length of its own.
+//
+// A sample with a value that is not finite, or whose costs overflow, is answered with NaN; the others do not notice.
+#pragma once
+
+#include "engine.hpp"
+
+namespace sdtw {
+
+// x is (count, n, features), y (count, m, features); with precomputed costs both are null and costs is (count, n, m).
+template <class T> struct Padded {
+    const T *x, *y, *costs;
+    const std::int64_t *x_lengths, *y_lengths;  // (count,), or null where all samples are full
+    std::int64_t count, n, m, features;
+    const double *gammas;  // one, or (count,)
+    bool one_gamma;
+    Cost cost;
+    Band band;
+};
+
+// Null pointers are not computed. value and gamma (the derivative with respect to it) are (count,); x, y and alignment
+// as the inputs, with zeros behind the end of a sample.
+template <class T> struct PaddedGradients {
+    T *value, *x, *y, *gamma, *alignment;
+    bool wanted() const { return x || y || gamma || alignment; }
+};
+
+template <class T>
+void padded_gradient(const Padded<T> &batch, const PaddedGradients<T> &out, int n_threads, std::atomic<bool> &stop);
+
+// Cotangents of the gradients: what multiplies each of them in a scalar S = <x, grad x> + <y, grad y> + <gamma, slope>,
+// or, with precomputed costs, <alignment, E> + <gamma, slope>. Null: zero.
+template <class T> struct Cotangents {
+    const T *x, *y, *gamma, *alignment;
+};
+
+// Derivatives of S, null pointers not computed; gamma is (count,), the others as the inputs.
+template <class T> struct SecondGradients {
+    T *x, *y, *gamma, *costs;
+};
+
+template <class T>
+void padded_second_order(const Padded<T> &batch, const Cotangents<T> &direction, const SecondGradients<T> &out,
+                         int n_threads, std::atomic<bool> &stop);
+
+// Which samples can be computed.
+template <class T> bool is_usable(const Padded<T> &batch, std::int64_t sample);
+
+}  // namespace sdtw

@@ -1,0 +1,171 @@
+"""Calls of the operators by the shortest way that is right where they are called.
+
+* ``torch.compile`` and ``torch.export`` see the operators themselves.
+* ``torch.func`` does not look into registered operators: it gets autograd functions, which have forward-mode
+  derivatives too, because a Hessian is symmetric.
+* Plain tensors on the CPU go straight to the engine, which saves about half of what a call costs beside the
+  work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _cpu, _library
+from ._library import Results
+
+_transforms = torch._C._are_functorch_transforms_active
+# How many tools watch every operator (FakeTensorMode, counters of operations); they must see it called.
+_watchers = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_PLAIN = {Tensor, torch.nn.Parameter}
+
+
+def soft_dtw(*arguments: Any) -> Results:
+    """Value and gradients of series."""
+    if torch.compiler.is_compiling():
+        return _library.soft_dtw(*arguments)
+    if _transforms():
+        return _TransformedFirst.apply(*arguments[:-1], 7)
+    if arguments[-1]:
+        return _EagerFirst.apply(*arguments)
+    return _run_first(*arguments)
+
+
+def soft_dtw_second_order(*arguments: Any) -> Results:
+    """Derivatives of the gradients of series."""
+    if not torch.compiler.is_compiling() and _transforms():
+        return _TransformedSecond.apply(*arguments[:-1], 7)
+    return _library.soft_dtw_second_order(*arguments)
+
+
+def soft_dtw_of_costs(*arguments: Any) -> Results:
+    """Value, alignment and slope of cost matrices."""
+    if not torch.compiler.is_compiling() and _transforms():
+        return _TransformedFirstOfCosts.apply(*arguments[:-1], 5)
+    return _library.soft_dtw_of_costs(*arguments)
+
+
+def soft_dtw_of_costs_second_order(*arguments: Any) -> Results:
+    """Derivatives of the alignments of cost matrices."""
+    if not torch.compiler.is_compiling() and _transforms():
+        return _TransformedSecondOfCosts.apply(*arguments[:-1], 5)
+    return _library.soft_dtw_of_costs_second_order(*arguments)
+
+
+def _run_first(*arguments: Any) -> Results:
+    x, y = arguments[:2]
+    if x.is_cpu and type(x) in _PLAIN and type(y) in _PLAIN and not _watchers():
+        return _cpu.soft_dtw(*arguments)
+    return _library.soft_dtw(*arguments)
+
+
+class _EagerFirst(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Results:
+        output = _run_first(*arguments)
+        _library.keep(ctx, arguments, output)
+        return output
+
+    backward = staticmethod(partial(_library.backward, soft_dtw, soft_dtw_second_order))
+
+
+# --- torch.func
+
+
+def _names(operator: Any) -> Sequence[str]:
+    return [argument.name for argument in operator._schema.arguments]
+
+
+class _TransformedFirst(torch.autograd.Function):
+    @staticmethod
+    def forward(*arguments: Any) -> Results:
+        return _library.soft_dtw(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+        _library.keep(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:5], *output[1:])
+
+    backward = staticmethod(partial(_library.backward, soft_dtw, soft_dtw_second_order))
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor | None, dy: Tensor | None, _n: Any, _m: Any, dg: Any, *_: Any) -> Results:
+        *problem, grad_x, grad_y, slope = ctx.saved_tensors
+        value = torch.zeros_like(slope)
+        if dx is not None:
+            value = value + (grad_x * dx).sum((1, 2))
+        if dy is not None:
+            value = value + (grad_y * dy).sum((1, 2))
+        if dg is not None:
+            dg = dg.to(slope.dtype).reshape(-1).expand(slope.shape)
+            value = value + slope * dg
+        return (value, *soft_dtw_second_order(*problem, *ctx.rest, dx, dy, dg, 7))
+
+    vmap = staticmethod(partial(_library.vmap_rule, soft_dtw, _names(_library.soft_dtw)))
+
+
+class _TransformedFirstOfCosts(torch.autograd.Function):
+    @staticmethod
+    def forward(*arguments: Any) -> Results:
+        return _library.soft_dtw_of_costs(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+        _library.keep_of_costs(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:4], *output[1:])
+
+    backward = staticmethod(
+        partial(_library.backward_of_costs, soft_dtw_of_costs, soft_dtw_of_costs_second_order)
+    )
+
+    @staticmethod
+    def jvp(ctx: Any, dcosts: Tensor | None, _n: Any, _m: Any, dg: Any, *_: Any) -> Results:
+        *problem, alignment, slope = ctx.saved_tensors
+        value = torch.zeros_like(slope)
+        if dcosts is not None:
+            value = value + (alignment * dcosts).sum((1, 2))
+        if dg is not None:
+            dg = dg.to(slope.dtype).reshape(-1).expand(slope.shape)
+            value = value + slope * dg
+        return (value, *soft_dtw_of_costs_second_order(*problem, *ctx.rest, dcosts, dg, 5))
+
+    vmap = staticmethod(partial(_library.vmap_rule, soft_dtw_of_costs, _names(_library.soft_dtw_of_costs)))
+
+
+class _TransformedSecond(torch.autograd.Function):
+    @staticmethod
+    def forward(*arguments: Any) -> Results:
+        return _library.soft_dtw_second_order(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+        pass
+
+    backward = staticmethod(_library.no_third_order)
+    vmap = staticmethod(
+        partial(_library.vmap_rule, soft_dtw_second_order, _names(_library.soft_dtw_second_order))
+    )
+
+
+class _TransformedSecondOfCosts(torch.autograd.Function):
+    @staticmethod
+    def forward(*arguments: Any) -> Results:
+        return _library.soft_dtw_of_costs_second_order(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+        pass
+
+    backward = staticmethod(_library.no_third_order)
+    vmap = staticmethod(
+        partial(
+            _library.vmap_rule,
+            soft_dtw_of_costs_second_order,
+            _names(_library.soft_dtw_of_costs_second_order),
+        )
+    )
