@@ -473,6 +473,12 @@ def test_new_memory_is_nothing_to_rely_on():
     assert runtime.empty(0, np.int64).count == 0
 
 
+def test_variables_without_a_value_are_nan():
+    out = np.zeros(64, np.float32)
+    run("float *a", "volatile float v[256]; a[thread_index()] = v[lane() + 100];", out, threads=64)
+    assert np.isnan(out).all()
+
+
 def test_memory_is_limited_and_freed():
     runtime = EmulatedRuntime(memory=1000)
     first = runtime.empty(100, np.float64)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 FOLDER = Path(__file__).parent
-# One fiber at a time in the whole process, and no buffer comes or goes meanwhile: the scheduler has no lock of
-# its own. Reentrant, as a buffer may be collected at any moment.
+# One fiber at a time in the whole process, and no buffer comes or goes meanwhile: the scheduler has no lock
+# of its own. Reentrant, as a buffer may be collected at any moment.
 ONE_AT_A_TIME = threading.RLock()
 MESSAGE_BYTES = 4096
 # No contraction: what the kernels fuse they fuse by name, and results do not depend on the machine. No

@@ -98,7 +98,8 @@ unsigned polls = 0;
 namespace {
 
 constexpr std::size_t STACK_BYTES = 128 * 1024;
-constexpr std::size_t GUARD_BYTES = 16 << 20;  // on both sides of a buffer; address space only
+constexpr std::size_t GUARD_BYTES = 16 << 20;     // on both sides of a buffer; address space only
+constexpr std::size_t POISONED_BYTES = 8 * 1024;  // of each stack, so that variables without a value are NaN
 constexpr int ROUNDS_WITHOUT_EVENTS = 1000;
 const char *const OPERATIONS[] = {"shuffle", "shuffle_up", "shuffle_down", "shuffle_xor",
                                   "any",     "all",        "sync_warp",    "sync_block"};
@@ -216,6 +217,7 @@ void prepare(Lane &lane, char *stack) {
     // Not all stacks at the same place of their pages: they would fight for the same lines of the cache.
     char *top = stack + STACK_BYTES - 64 - 576 * lane.lane;
     auto words = reinterpret_cast<void **>(reinterpret_cast<std::uintptr_t>(top) & ~std::uintptr_t{15}) - SAVED;
+    std::memset(top - POISONED_BYTES, 0xFF, POISONED_BYTES);
     std::memset(words, 0, SAVED * sizeof(void *));
     words[WAY_BACK] = reinterpret_cast<void *>(&fiber);
     lane.stack_pointer = words;
