@@ -119,13 +119,15 @@ def value_groups(
 ) -> Iterator[Group]:
     memory = runtime.free_memory()
     table = min(_plan.TABLE_BYTES, memory // 4)
+    variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
     if dim:
         sizes = (_plan.padded(n) * 16 * n_gammas) + (n + m) * dim * dtype.itemsize
         budget, least = min(_plan.EDGE_BYTES, memory // 4), 1
     else:
-        sizes, budget, least = n * m * dtype.itemsize, table, 2 * runtime.multiprocessors
-    strips = _plan.ceil_div(int(m.max()), 128)
-    for part in _plan.split_pairs(sizes, budget, least, max(1, _plan.MOST_TASKS // (n_gammas * strips))):
+        sizes, budget = n * m * dtype.itemsize, table
+        least = _plan.least_pairs(variant, runtime.multiprocessors)
+    most = max(1, _plan.MOST_TASKS // (n_gammas * variant.strips))
+    for part in _plan.split_pairs(sizes, budget, least, most):
         yield Group(part.start, part.stop, table)
 
 
@@ -199,7 +201,8 @@ def gradient_groups(
     budget = _plan.scratch_budget(int((n * m).sum()), runtime.free_memory())
     variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
     cell = _plan.gradient_cell_bytes(variant, dtype.itemsize) + (dtype.itemsize if alignment else 0)
-    for part in _plan.split_pairs(n * m * cell, budget, 2 * runtime.multiprocessors):
+    least = _plan.least_pairs(variant, runtime.multiprocessors)
+    for part in _plan.split_pairs(n * m * cell, budget, least):
         yield Group(part.start, part.stop, budget)
 
 

@@ -73,9 +73,11 @@ def pairwise_worker(
         if window.upper:
             i, j = i[i <= j], j[i <= j]
         n, m = x_part.lengths[i], y_part.lengths[j]
-        sizes, least = (n * m * kernels.store.itemsize), 2 * kernels.runtime.multiprocessors
         budget = min(_plan.TABLE_BYTES, kernels.runtime.free_memory() // 4)
-        for part in _plan.split_pairs(sizes, budget, least):
+        multiprocessors = kernels.runtime.multiprocessors
+        variant = _plan.choose_variant(0, int(m.max()), 1, multiprocessors, paired=True, wide=False)
+        least = _plan.least_pairs(variant, multiprocessors)
+        for part in _plan.split_pairs(n * m * kernels.store.itemsize, budget, least):
             problem = Problem.of_list(kernels, x_part, y_part, i[part], j[part])
             buffer = listed_values(kernels, problem, budget)
             values = np.empty((kernels.n_gammas, len(problem)), kernels.store)
