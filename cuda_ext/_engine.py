@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _plan
-from ._data import arithmetic_of
+from ._data import HARD, OWN, WIDE_HARD, arithmetic_of
 from ._kernels import Kernels
 from ._pairs import (
     gradient_groups,
     group_gradient,
     group_problem,
+    pair_variant,
     paired_worker,
     reverse_sweeps,
     value_groups,
@@ -132,6 +133,10 @@ def gradient(
 
     def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
         kernels = _kernels(runtime, dtype, settings, np.array([gamma]))
+        variant = pair_variant(kernels, dim, m, len(x))
+        cell_bytes = _plan.gradient_cell_bytes(variant, dtype.itemsize)
+        chunks = int(cells[-1]) * cell_bytes > _plan.scratch_budget(int(cells[-1]), runtime.free_memory())
+        kernels.prepare_gradients(variant, x.n_features, wanted, chunks)
         downloads = Downloads(runtime)
 
         def work(group: Group) -> None:
@@ -194,6 +199,7 @@ def _adder(target: Array, sums: Array, values: Array) -> Callable[[], None]:
 def _kernels(
     runtime: Runtime, dtype: np.dtype[Any], settings: Settings, gammas: NDArray[np.float64]
 ) -> Kernels:
+    hard = HARD if dtype == np.float32 else WIDE_HARD
     return Kernels(
         runtime,
         np.dtype(dtype),
@@ -203,4 +209,5 @@ def _kernels(
         float(settings.band_parameter),
         runtime.constant(np.ascontiguousarray(gammas, dtype=np.float64)),
         len(gammas),
+        likely=tuple(sorted({OWN if gamma > 0 else hard for gamma in gammas})),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _plan
-from ._data import NO_STATE, OVERFLOW, Arithmetic, DevicePairs, DeviceSeries, Flows, Kept, State, View
+from ._data import (
+    NO_STATE,
+    OVERFLOW,
+    Arithmetic,
+    DevicePairs,
+    DeviceSeries,
+    Flows,
+    Kept,
+    State,
+    View,
+    arithmetic_of,
+)
 from ._plan import Variant
 from ._runtime import Argument, Buffer, Runtime
 from ._sources import KernelSpec
@@ -44,6 +55,8 @@ class Kernels:
         Of the series (or costs given by the user) and of the results.
     cost, band : int
         CostKind and BandKind, as in cpu_ext/engine.hpp.
+    likely : tuple of int
+        The methods of nearly all pairs: what is worth compiling before it is known to be needed.
     """
 
     runtime: Runtime
@@ -54,6 +67,7 @@ class Kernels:
     band_parameter: float
     gammas: Buffer
     n_gammas: int
+    likely: tuple[int, ...] = ()
     specs: dict[tuple[str, tuple[tuple[str, str | int], ...]], KernelSpec] = field(default_factory=dict)
 
     def _spec(self, entry: str, **defines: str | int) -> KernelSpec:
@@ -67,6 +81,55 @@ class Kernels:
     def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         converted: list[Argument] = [_argument(a) for a in arguments]
         self.runtime.launch(spec, blocks, threads, converted)
+
+    def prepare_values(self, variant: Variant, paired: bool) -> None:
+        """Begin to compile what values will need, side by side."""
+        sweeps = []
+        for method in self.likely:
+            arithmetic = arithmetic_of(method, self.store)
+            sweeps.append(self._sweep_spec("sweep", variant, arithmetic, PAIRED=int(paired)))
+        self._prepare(sweeps, variant, paired)
+
+    def prepare_gradients(
+        self, variant: Variant, n_features: int, wanted: Collection[str], chunks: bool
+    ) -> None:
+        """Begin to compile what gradients will need, side by side."""
+        arithmetic = arithmetic_of(self.likely[0], self.store)
+        sums = int("expected_cost" in wanted or "entropy" in wanted)
+        found = [
+            *(
+                self._sweep_spec("sweep", variant, arithmetic, KEEP=keep)
+                for keep in ((1, 0) if chunks else (1,))
+            ),
+            self._sweep_spec("reverse", variant, arithmetic, SUMS=sums),
+        ]
+        if variant.dim == 0:
+            of_y = [name == "y" for name in ("x", "y") if name in wanted]
+            found += [self._products_spec(arithmetic, n_features, of_y=kind) for kind in of_y]
+        self._prepare(found, variant, True)
+
+    def _prepare(self, sweeps: list[KernelSpec], variant: Variant, paired: bool) -> None:
+        prepare = getattr(self.runtime, "prepare", None)  # emulated devices compile when they launch
+        if prepare is None:
+            return
+        if variant.dim == 0:
+            sweeps = [*sweeps, self._table_spec(arithmetic_of(self.likely[0], self.store), False)]
+        prepare([*sweeps, self._spec("ranges"), self._classify_spec(paired)])
+
+    def _classify_spec(self, paired: bool) -> KernelSpec:
+        return self._spec("classify", COST=self.cost, BAND=self.band, PAIRED=int(paired))
+
+    def _table_spec(self, arithmetic: Arithmetic, slope: bool) -> KernelSpec:
+        return self._spec("table", COST=self.cost, REAL=_name(arithmetic.real), SLOPE=int(slope))
+
+    def _products_spec(self, arithmetic: Arithmetic, n_features: int, *, of_y: bool) -> KernelSpec:
+        return self._spec(
+            "products",
+            COST=self.cost if self.cost == 2 else 0,  # only Manhattan costs differ here: a sign
+            REAL=_name(arithmetic.real),
+            FEATURE_TILE=_plan.feature_tile(n_features),
+            GRAD_Y=int(of_y),
+        )
 
     def series(
         self, values: NDArray[Any] | None, offsets: NDArray[np.int64], n_features: int
@@ -117,7 +180,7 @@ class Kernels:
         seen = runtime.zeros(5, np.int32)
         threads = 128
         self._launch(
-            self._spec("classify", COST=self.cost, BAND=self.band, PAIRED=int(paired)),
+            self._classify_spec(paired),
             _plan.grid_blocks(_plan.ceil_div(n_pairs, threads), runtime.multiprocessors),
             threads,
             [
@@ -148,7 +211,7 @@ class Kernels:
         x, y = pairs.source_x or pairs.x, pairs.source_y or pairs.y
         tasks = int(pairs.layout.table_tiles[-1]) * _plan.ceil_div(rows[1] - rows[0], _plan.TABLE_ROWS)
         self._launch(
-            self._spec("table", COST=self.cost, REAL=_name(needed[0].real), SLOPE=int(slope)),
+            self._table_spec(needed[0], slope),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
             [
@@ -283,12 +346,8 @@ class Kernels:
         own = pairs.layout.own_tiles_y if of_y else pairs.layout.own_tiles_x
         tasks = int(own[-1]) * _plan.ceil_div(x.n_features, tile)
         factor = 2 * self.scale if self.cost == 0 else 1.0
-        # Only Manhattan costs differ here: their slope is a sign.
-        cost = self.cost if self.cost == 2 else 0
         self._launch(
-            self._spec(
-                "products", COST=cost, REAL=_name(arithmetic.real), FEATURE_TILE=tile, GRAD_Y=int(of_y)
-            ),
+            self._products_spec(arithmetic, x.n_features, of_y=of_y),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
             [

@@ -52,7 +52,7 @@ class Problem:
         return cls(
             DeviceSeries(None, n, runtime.upload(n), x.n_features),
             DeviceSeries(None, m, runtime.upload(m), y.n_features),
-            _variant(kernels, 0, y.lengths[j], len(i)),
+            pair_variant(kernels, 0, y.lengths[j], len(i)),
             source_x=x,
             source_y=y,
             list_x=runtime.upload(i.astype(np.int64)),
@@ -81,7 +81,8 @@ class Problem:
         return DevicePairs(self.x, self.y, self.variant, rows, layout, device, **self.more)
 
 
-def _variant(kernels: Kernels, dim: int, m: Array, count: int) -> Variant:
+def pair_variant(kernels: Kernels, dim: int, m: Array, count: int) -> Variant:
+    """The sweep for so many pairs with these lengths of y."""
     return _plan.choose_variant(
         dim, int(m.max()), count * kernels.n_gammas, kernels.runtime.multiprocessors, paired=True, wide=False
     )
@@ -97,7 +98,7 @@ def group_problem(
         values = batch.values[offsets[0] : offsets[-1]] if costs is None else None
         series.append(kernels.series(values, offsets - offsets[0], batch.n_features))
     first, second = series
-    variant = _variant(kernels, dim, second.lengths, len(first))
+    variant = pair_variant(kernels, dim, second.lengths, len(first))
     if costs is None:
         return Problem(first, second, variant)
     before = int((x.lengths[: group.first] * y.lengths[: group.first]).sum())
@@ -140,6 +141,7 @@ def paired_worker(
     downloads: Downloads,
 ) -> Callable[[Group], None]:
     dim = 0 if costs is not None else _plan.dim_of_values(x.n_features, kernels.cost)
+    kernels.prepare_values(pair_variant(kernels, dim, y.lengths, len(x)), paired=True)
 
     def work(group: Group) -> None:
         problem = group_problem(kernels, x, y, costs, group, dim)

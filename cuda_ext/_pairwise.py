@@ -10,9 +10,9 @@ import numpy as np
 from . import _plan
 from ._data import DeviceSeries, arithmetic_of
 from ._kernels import Kernels
-from ._pairs import Problem, listed_values
+from ._pairs import Problem, listed_values, pair_variant
 from ._pieces import Downloads
-from ._plan import Window
+from ._plan import Variant, Window
 from ._runtime import Buffer, Runtime
 
 if TYPE_CHECKING:
@@ -50,10 +50,15 @@ def value_windows(
 def pairwise_worker(
     kernels: Kernels, x: SeriesBatch, y: SeriesBatch | None, out: Array, downloads: Downloads
 ) -> Callable[[Window], None]:
+    dim, other = _plan.dim_of_values(x.n_features, kernels.cost), x if y is None else y
+    if dim:
+        variant = _window_variant(kernels, dim, other.max_length, len(x) * len(other), kernels.store)
+    else:
+        variant = pair_variant(kernels, 0, other.lengths, len(x) * len(other))
+    kernels.prepare_values(variant, paired=not dim)
     budget = kernels.runtime.free_memory() // 4
     xs = _Source(kernels, x, budget)
     ys = xs if y is None else _Source(kernels, y, budget)
-    dim = _plan.dim_of_values(x.n_features, kernels.cost)
 
     def computed(window: Window) -> None:
         part = _block(out, window)
@@ -75,8 +80,7 @@ def pairwise_worker(
         n, m = x_part.lengths[i], y_part.lengths[j]
         budget = min(_plan.TABLE_BYTES, kernels.runtime.free_memory() // 4)
         multiprocessors = kernels.runtime.multiprocessors
-        variant = _plan.choose_variant(0, int(m.max()), 1, multiprocessors, paired=True, wide=False)
-        least = _plan.least_pairs(variant, multiprocessors)
+        least = _plan.least_pairs(pair_variant(kernels, 0, m, 1), multiprocessors)
         for part in _plan.split_pairs(n * m * kernels.store.itemsize, budget, least):
             problem = Problem.of_list(kernels, x_part, y_part, i[part], j[part])
             buffer = listed_values(kernels, problem, budget)
@@ -117,19 +121,23 @@ def _window_values(kernels: Kernels, x: DeviceSeries, y: DeviceSeries, upper: bo
     runtime = kernels.runtime
     out = runtime.empty(kernels.n_gammas * len(x) * len(y), kernels.store)
     methods, seen = kernels.classify(x, y, paired=False, out=out)
-    longest, strips = int(y.lengths.max()), len(x) * len(y) * kernels.n_gammas
+    longest = int(y.lengths.max())
     for method in seen:
         arithmetic = arithmetic_of(method, kernels.store)
-        variant = _plan.choose_variant(
-            dim,
-            longest,
-            strips // _plan.MOST_RUN,
-            runtime.multiprocessors,
-            paired=False,
-            wide=arithmetic.real == np.float64,
-        )
+        variant = _window_variant(kernels, dim, longest, len(x) * len(y), arithmetic.real)
         kernels.sweep_window(x, y, upper, variant, methods, arithmetic, out)
     return out
+
+
+def _window_variant(kernels: Kernels, dim: int, longest: int, pairs: int, real: np.dtype[Any]) -> Variant:
+    return _plan.choose_variant(
+        dim,
+        longest,
+        pairs * kernels.n_gammas // _plan.MOST_RUN,
+        kernels.runtime.multiprocessors,
+        paired=False,
+        wide=real == np.float64,
+    )
 
 
 def _block(out: Array, window: Window) -> Array:

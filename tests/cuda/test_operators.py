@@ -402,6 +402,34 @@ def test_without_undefined_behaviour():
     gradient(runtime, _engine.Pairs(series((9, 5), 9), series((7, 11), 9)), cost="gak")
 
 
+class Eager(EmulatedRuntime):
+    """Writes down which kernels it is told of before they are launched."""
+
+    def __init__(self):
+        super().__init__()
+        self.prepared = set()
+
+    def prepare(self, specs):
+        self.prepared |= set(specs)
+
+    def late(self):
+        launched = {spec for spec, _, _ in self.launches}
+        self.launches.clear()
+        return sorted(map(str, launched - self.prepared))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("d", [1, 9])
+def test_kernels_of_an_ordinary_call_are_compiled_side_by_side(d, dtype):
+    runtime = Eager()
+    x, y = series((20, 9), d, dtype), series((14, 31), d, dtype, seed=1)
+    for pairing, other in (("full", y), ("upper", None), ("paired", y)):
+        forward(runtime, x, other, pairing, gammas=(1.0, 0.0))
+        assert runtime.late() == []
+    gradient(runtime, _engine.Pairs(x, y), {"value", "x", "y"})
+    assert runtime.late() == []
+
+
 # --- routing
 
 
