@@ -73,11 +73,24 @@ void second_order(Address x, Address y, Address costs, Address x_lengths, Addres
     });
 }
 
+template <class T>
+void pairwise(Address x, Address y, Address x_lengths, Address y_lengths, std::int64_t count, std::int64_t count_y,
+              std::int64_t n, std::int64_t m, std::int64_t features, Address gammas, double gamma, int cost,
+              double scale, int band, double parameter, Address value, int n_threads) {
+    Call<T> call(x, y, 0, x_lengths, y_lengths, count, n, m, features, gammas, gamma, cost, scale, band, parameter,
+                 true);
+    interruptible(call.cells() * static_cast<double>(count_y), [&](std::atomic<bool> &stop) {
+        padded_pairwise<T>(call.batch, count_y, to<T>(value), n_threads, stop);
+    });
+}
+
 }  // namespace
 
 void bind_padded(nb::module_ &m) {
     m.def("padded_gradient_f32", &first_order<float>);
     m.def("padded_gradient_f64", &first_order<double>);
+    m.def("padded_pairwise_f32", &pairwise<float>);
+    m.def("padded_pairwise_f64", &pairwise<double>);
     m.def("padded_second_order_f32", &second_order<float>);
     m.def("padded_second_order_f64", &second_order<double>);
 }

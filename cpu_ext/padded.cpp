@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <limits>
+#include <optional>
 #include <type_traits>
 
 #include "pairs.hpp"
@@ -115,6 +116,39 @@ template <class T> void fill_nan(const Padded<T> &batch, const PaddedGradients<T
     for (Index i = 0; out.alignment && i < n; ++i) std::fill_n(out.alignment + (k * batch.n + i) * batch.m, m, nan);
 }
 
+// Series for a pairwise problem, packed without what lies behind their ends. A series that cannot be computed with
+// all others is replaced with zeros, and marked.
+template <class T> struct Series {
+    const T *values;
+    std::vector<std::int64_t> offsets{0};
+    std::vector<char> usable;
+    std::vector<T> packed;
+
+    Series(const Padded<T> &b, const T *source, const std::int64_t *lengths, Index count, Index room) : values(source) {
+        const Index d = b.features;
+        const bool linear = b.cost.kind == CostKind::euclidean || b.cost.kind == CostKind::manhattan;
+        bool as_it_is = true;
+        for (Index k = 0; k < count; ++k) {
+            const Index length = lengths ? lengths[k] : room;
+            offsets.push_back(offsets.back() + length);
+            const double reach = 2 * largest(source + k * room * d, length * d);  // of two series: at most the larger
+            const double bound = static_cast<double>(d) * (linear ? reach : reach * reach * b.cost.scale);
+            usable.push_back(bound * static_cast<double>(b.n + b.m) < 1e299);
+            as_it_is &= usable.back() && length == room;
+        }
+        if (as_it_is) return;
+        packed.reserve(static_cast<std::size_t>(offsets.back() * d));
+        for (Index k = 0; k < count; ++k) {
+            const Index size = (offsets[static_cast<std::size_t>(k + 1)] - offsets[static_cast<std::size_t>(k)]) * d;
+            if (usable[static_cast<std::size_t>(k)])
+                packed.insert(packed.end(), source + k * room * d, source + k * room * d + size);
+            else
+                packed.insert(packed.end(), static_cast<std::size_t>(size), T(0));
+        }
+        values = packed.data();
+    }
+};
+
 }  // namespace
 
 template <class T> bool is_usable(const Padded<T> &b, std::int64_t k) {
@@ -163,8 +197,29 @@ void padded_gradient(const Padded<T> &b, const PaddedGradients<T> &out, int n_th
     }
 }
 
-#define SDTW_INSTANTIATE(T)                                      \
-    template bool is_usable<T>(const Padded<T> &, std::int64_t); \
+template <class T>
+void padded_pairwise(const Padded<T> &b, std::int64_t count_y, T *values, int n_threads, std::atomic<bool> &stop) {
+    const bool symmetric = !b.y;
+    if (b.count == 0 || (!symmetric && count_y == 0)) return;
+    const Series<T> x(b, b.x, b.x_lengths, b.count, b.n);
+    std::optional<Series<T>> other;
+    if (!symmetric) other.emplace(b, b.y, b.y_lengths, count_y, b.m);
+    const Series<T> &y = symmetric ? x : *other;
+    const Index columns = symmetric ? b.count : count_y;
+    const Problem<T> problem{x.values,         y.values, x.offsets.data(),
+                             y.offsets.data(), b.count,  columns,
+                             b.features,       nullptr,  symmetric ? Pairing::upper : Pairing::full,
+                             b.cost,           b.band};
+    forward<T>(problem, b.gammas, 1, values, n_threads, stop);
+    for (Index i = 0; i < b.count; ++i)
+        for (Index j = 0; j < columns; ++j)
+            if (!x.usable[static_cast<std::size_t>(i)] || !y.usable[static_cast<std::size_t>(j)])
+                values[i * columns + j] = std::numeric_limits<T>::quiet_NaN();
+}
+
+#define SDTW_INSTANTIATE(T)                                                                           \
+    template void padded_pairwise<T>(const Padded<T> &, std::int64_t, T *, int, std::atomic<bool> &); \
+    template bool is_usable<T>(const Padded<T> &, std::int64_t);                                      \
     template void padded_gradient<T>(const Padded<T> &, const PaddedGradients<T> &, int, std::atomic<bool> &);
 SDTW_INSTANTIATE(float)
 SDTW_INSTANTIATE(double)

@@ -28,6 +28,10 @@ template <class T> struct PaddedGradients {
 template <class T>
 void padded_gradient(const Padded<T> &batch, const PaddedGradients<T> &out, int n_threads, std::atomic<bool> &stop);
 
+// The values of all pairs, (count, count_y), with one gamma. y null: all pairs of x, and count_y is not used.
+template <class T>
+void padded_pairwise(const Padded<T> &batch, std::int64_t count_y, T *values, int n_threads, std::atomic<bool> &stop);
+
 // Cotangents of the gradients: what multiplies each of them in a scalar S = <x, grad x> + <y, grad y> + <gamma, slope>,
 // or, with precomputed costs, <alignment, E> + <gamma, slope>. Null: zero.
 template <class T> struct Cotangents {

@@ -1,6 +1,14 @@
 """Soft-DTW for PyTorch: differentiable functions of tensors. Needs torch."""
 
 from . import _cpu as _cpu  # registers the operators
-from ._soft_dtw import soft_dtw, soft_dtw_alignment, soft_dtw_divergence
+from ._pairwise import cdist_soft_dtw, cdist_soft_dtw_divergence
+from ._soft_dtw import dtw, soft_dtw, soft_dtw_alignment, soft_dtw_divergence
 
-__all__ = ["soft_dtw", "soft_dtw_alignment", "soft_dtw_divergence"]
+__all__ = [
+    "cdist_soft_dtw",
+    "cdist_soft_dtw_divergence",
+    "dtw",
+    "soft_dtw",
+    "soft_dtw_alignment",
+    "soft_dtw_divergence",
+]

@@ -45,7 +45,20 @@ def check_band(
     count, n, m = shape
     rows = [n] * count if x_lengths is None else x_lengths.tolist()
     cols = [m] * count if y_lengths is None else y_lengths.tolist()
-    for lengths in set(zip(rows, cols, strict=True)):
+    _check_shapes(set(zip(rows, cols, strict=True)), slope)
+
+
+def check_band_of_pairs(
+    x: tuple[int, int], y: tuple[int, int], x_lengths: Tensor | None, y_lengths: Tensor | None, slope: float
+) -> None:
+    """As `check_band`, for all pairs of two batches of these sizes and longest lengths."""
+    rows = {x[1]} if x_lengths is None else set(x_lengths.tolist())
+    cols = {y[1]} if y_lengths is None else set(y_lengths.tolist())
+    _check_shapes({(n, m) for n in rows for m in cols}, slope)
+
+
+def _check_shapes(shapes: set[tuple[int, int]], slope: float) -> None:
+    for lengths in shapes:
         if not _has_path(*lengths, slope):
             raise ValueError(
                 f"itakura_max_slope={slope:g} leaves no path between series of lengths {lengths[0]} and "

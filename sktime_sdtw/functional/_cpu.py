@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import _core
-from . import _library
-from ._checks import check_band, check_gammas, check_lengths
+from . import _library, _pairwise_library
+from ._checks import check_band, check_band_of_pairs, check_gammas, check_lengths
 
 _FEW_CELLS = 1 << 16  # a second thread would take longer to start than to do its part
 
@@ -241,3 +241,56 @@ _library.LIBRARY.impl("soft_dtw", soft_dtw, "CPU")
 _library.LIBRARY.impl("soft_dtw_second_order", soft_dtw_second_order, "CPU")
 _library.LIBRARY.impl("soft_dtw_of_costs", soft_dtw_of_costs, "CPU")
 _library.LIBRARY.impl("soft_dtw_of_costs_second_order", soft_dtw_of_costs_second_order, "CPU")
+
+
+def cdist(
+    x: Tensor,
+    y: Tensor | None,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    gammas: Tensor | None,
+    gamma: float,
+    cost: int,
+    scale: float,
+    band: int,
+    band_parameter: float,
+) -> Tensor:
+    """Values of all pairs."""
+    count, n, features = x.shape
+    x, y = x.contiguous(), None if y is None else y.contiguous()
+    other = x if y is None else y
+    count_y, m = other.shape[:2]
+    if gammas is not None:
+        gammas = check_gammas(gammas, 1)
+    if x_lengths is not None:
+        x_lengths = check_lengths(x_lengths, count, n, "x_lengths")
+    if y_lengths is not None:
+        y_lengths = check_lengths(y_lengths, count_y, m, "y_lengths")
+    if band == 3:
+        check_band_of_pairs((count, n), (count_y, m), x_lengths, y_lengths, band_parameter)
+    out = _pairwise_library.empty_values(x, y)
+    if out.numel() == 0:  # an empty y has no address, which would mean that there is no y
+        return out
+    _kernel("padded_pairwise", x)(
+        x.data_ptr(),
+        _address(y),
+        _address(x_lengths),
+        _address(y_lengths),
+        count,
+        count_y,
+        n,
+        m,
+        features,
+        _address(gammas),
+        gamma,
+        cost,
+        scale,
+        band,
+        band_parameter,
+        out.data_ptr(),
+        _threads(count * count_y * n * m),
+    )
+    return out
+
+
+_library.LIBRARY.impl("cdist_soft_dtw", cdist, "CPU")

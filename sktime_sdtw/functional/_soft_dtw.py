@@ -96,6 +96,41 @@ def soft_dtw(
     return values(x, y, gamma, settings, x_lengths, y_lengths)
 
 
+def dtw(
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    cost: Any = "sqeuclidean",
+    sigma: float = 1.0,
+    bandwidth: int | float | None = None,
+    itakura_max_slope: float | None = None,
+    x_lengths: Any = None,
+    y_lengths: Any = None,
+) -> Tensor:
+    """Exact DTW of x[i] with y[i]: Soft-DTW at temperature 0, with the gradient along one optimal path.
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (batch, n, features) and (batch, m, features)
+    cost, sigma, bandwidth, itakura_max_slope, x_lengths, y_lengths
+        As in `soft_dtw`.
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+        The smallest sum of local costs; no square root is taken.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktime_sdtw.functional import dtw
+    >>> dtw(torch.tensor([[[0.0], [1.0], [2.0]]]), torch.tensor([[[0.0], [2.0]]]))
+    tensor([1.])
+    """
+    settings = resolve_settings(cost, sigma, bandwidth, itakura_max_slope)
+    return values(x, y, 0.0, settings, x_lengths, y_lengths)
+
+
 def soft_dtw_divergence(
     x: Tensor,
     y: Tensor,
