@@ -147,6 +147,12 @@ class State:
     m: Buffer | None = None
     e: Buffer | None = None
 
+    def part(self, first: int, count: int) -> State:
+        """One of several, one after the other."""
+        assert self.m is not None
+        assert self.e is not None
+        return State(View(self.m, first, count), View(self.e, first, count))
+
 
 @dataclass
 class Kept:

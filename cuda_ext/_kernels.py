@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,23 +25,9 @@ from ._data import (
 from ._plan import Variant
 from ._runtime import Argument, Buffer, Runtime
 from ._sources import KernelSpec
+from ._specs import make_spec, make_sweep_spec, name_of
 
 ALL_ROWS = np.iinfo(np.int64).max // 4
-
-# Every kernel is compiled together with all headers, which want all of these.
-_DEFAULTS: dict[str, str | int] = {
-    "COST": 0,
-    "BAND": 0,
-    "HARD": 0,
-    "WIDE": 0,
-    "DIM": 0,
-    "TILE_ROWS": 4,
-    "TILE_COLS": 4,
-    "LANES": 32,
-    "PAIRED": 1,
-    "MULTI": 0,
-    "KEEP": 0,
-}
 
 
 @dataclass
@@ -62,25 +48,18 @@ class Kernels:
     runtime: Runtime
     store: np.dtype[Any]
     cost: int
-    scale: float
+    scale: np.float64
     band: int
-    band_parameter: float
+    band_parameter: np.float64
     gammas: Buffer
     n_gammas: int
     likely: tuple[int, ...] = ()
-    specs: dict[tuple[str, tuple[tuple[str, str | int], ...]], KernelSpec] = field(default_factory=dict)
 
     def _spec(self, entry: str, **defines: str | int) -> KernelSpec:
-        key = (entry, tuple(defines.items()))
-        if key not in self.specs:
-            given = {"STORE": _name(self.store), "REAL": _name(self.store), **_DEFAULTS, **defines}
-            given["WIDE"] = int(given["REAL"] == "double")
-            self.specs[key] = KernelSpec.of(entry, **given)
-        return self.specs[key]
+        return make_spec(entry, name_of(self.store), tuple(defines.items()))
 
-    def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-        converted: list[Argument] = [_argument(a) for a in arguments]
-        self.runtime.launch(spec, blocks, threads, converted)
+    def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Argument]) -> None:
+        self.runtime.launch(spec, blocks, threads, arguments)
 
     def prepare_values(self, variant: Variant, paired: bool) -> None:
         """Begin to compile what values will need, side by side."""
@@ -120,13 +99,13 @@ class Kernels:
         return self._spec("classify", COST=self.cost, BAND=self.band, PAIRED=int(paired))
 
     def _table_spec(self, arithmetic: Arithmetic, slope: bool) -> KernelSpec:
-        return self._spec("table", COST=self.cost, REAL=_name(arithmetic.real), SLOPE=int(slope))
+        return self._spec("table", COST=self.cost, REAL=name_of(arithmetic.real), SLOPE=int(slope))
 
     def _products_spec(self, arithmetic: Arithmetic, n_features: int, *, of_y: bool) -> KernelSpec:
         return self._spec(
             "products",
             COST=self.cost if self.cost == 2 else 0,  # only Manhattan costs differ here: a sign
-            REAL=_name(arithmetic.real),
+            REAL=name_of(arithmetic.real),
             FEATURE_TILE=_plan.feature_tile(n_features),
             GRAD_Y=int(of_y),
         )
@@ -257,7 +236,7 @@ class Kernels:
                 *(self.scale, self.band_parameter, None, None, np.int64(0), np.int64(ALL_ROWS)),
                 *(None, None, None, None, None, None, None, None),
                 *(edge_m, edge_e, row_offsets, progress, ticket, out, np.int64(groups)),
-                np.int32(variant.strips),
+                *(np.int32(variant.strips), np.int64(0), np.int64(0)),
             ],
         )
 
@@ -273,12 +252,18 @@ class Kernels:
         enters: State = NO_STATE,
         leaves: State = NO_STATE,
         kept: Kept | None = None,
+        keep_begin: int = 0,
     ) -> None:
-        """A chunk of rows of every pair; values go to `out` where it holds the last row."""
+        """A chunk of rows of every pair; values go to `out` where it holds the last row.
+
+        All rows at once: those from keep_begin on are kept, and `leaves` gets the state between all chunks.
+        """
         runtime, variant, groups = self.runtime, pairs.variant, len(pairs)
+        whole = rows == (0, ALL_ROWS)
+        edges = "whole_edges" if whole else "edges"
         edge_m = edge_e = None
         if variant.multi:
-            count = self.n_gammas * int(pairs.layout.edges[-1])
+            count = self.n_gammas * int(getattr(pairs.layout, edges)[-1])
             edge_m = runtime.empty(count, arithmetic.real)
             edge_e = runtime.empty(count, arithmetic.exponent)
         ticket, progress = self._counters(groups * self.n_gammas, variant)
@@ -294,8 +279,8 @@ class Kernels:
                 *(self.scale, self.band_parameter, table, device["tables"]),
                 *(np.int64(rows[0]), np.int64(rows[1]), enters.m, enters.e, leaves.m, leaves.e),
                 *(device["columns"], kept and kept.m, kept and kept.e, device["tiles"]),
-                *(edge_m, edge_e, device["edges"], progress, ticket, out, np.int64(groups)),
-                np.int32(variant.strips),
+                *(edge_m, edge_e, device[edges], progress, ticket, out, np.int64(groups)),
+                *(np.int32(variant.strips), np.int64(pairs.rows if whole else 0), np.int64(keep_begin)),
             ],
         )
 
@@ -345,7 +330,7 @@ class Kernels:
         tile = _plan.feature_tile(x.n_features)
         own = pairs.layout.own_tiles_y if of_y else pairs.layout.own_tiles_x
         tasks = int(own[-1]) * _plan.ceil_div(x.n_features, tile)
-        factor = 2 * self.scale if self.cost == 0 else 1.0
+        factor = np.float64(2 * self.scale if self.cost == 0 else 1)
         self._launch(
             self._products_spec(arithmetic, x.n_features, of_y=of_y),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
@@ -370,30 +355,11 @@ class Kernels:
         return self.runtime.download(out, (rows, 2))
 
     def _sweep_spec(self, entry: str, variant: Variant, arithmetic: Arithmetic, **more: int) -> KernelSpec:
-        defines: dict[str, str | int] = {
-            "REAL": _name(arithmetic.real),
-            "HARD": int(arithmetic.hard),
-            "COST": self.cost if variant.dim else 0,
-            "BAND": self.band,
-            "DIM": variant.dim,
-            "TILE_ROWS": variant.tile_rows,
-            "TILE_COLS": variant.tile_cols,
-            "LANES": variant.lanes,
-            "MULTI": int(variant.multi),
-            **more,
-        }
-        return self._spec(entry, **defines)
+        kind = (name_of(self.store), self.cost if variant.dim else 0, self.band)
+        return make_sweep_spec(entry, kind, variant, arithmetic, tuple(more.items()))
 
     def _counters(self, groups: int, variant: Variant) -> tuple[Buffer, Buffer | None]:
         """Ticket and progress of a launch, from one stretch of zeros."""
         slots = groups * variant.strips if variant.multi else 0
         zeros = self.runtime.zeros(1 + slots, np.int32)
         return View(zeros, 0, 1), View(zeros, 1, slots) if slots else None
-
-
-def _name(dtype: np.dtype[Any]) -> str:
-    return "double" if dtype == np.float64 else "float"
-
-
-def _argument(value: Any) -> Argument:
-    return np.float64(value) if type(value) is float else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from . import _plan
 from ._data import NO_STATE, Arithmetic, DevicePairs, DeviceSeries, Flows, Kept, State, View, arithmetic_of
 from ._kernels import ALL_ROWS, Kernels
-from ._pieces import Downloads, Group
+from ._pieces import Downloads, Group, usable_memory
 from ._plan import Variant
 from ._runtime import Buffer, Runtime
 
@@ -70,7 +69,7 @@ class Problem:
     def pairs(self, kernels: Kernels, rows: int) -> DevicePairs:
         """For chunks of so many rows."""
         layout = _plan.group_layout(self.n, self.m, rows, self.variant)
-        arrays = asdict(layout)
+        arrays: dict[str, Array] = vars(layout)
         joined = np.concatenate(list(arrays.values()))
         small = joined.nbytes <= 2**20  # and so worth keeping
         buffer = kernels.runtime.constant(joined) if small else kernels.runtime.upload(joined)
@@ -118,7 +117,8 @@ def group_problem(
 def value_groups(
     runtime: Runtime, n: Array, m: Array, dim: int, n_gammas: int, dtype: np.dtype[Any]
 ) -> Iterator[Group]:
-    memory = runtime.free_memory()
+    needed = float((n * m).sum()) * dtype.itemsize + float(n.sum()) * 16 * n_gammas
+    memory = usable_memory(runtime, needed)
     table = min(_plan.TABLE_BYTES, memory // 4)
     variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
     if dim:
@@ -197,10 +197,15 @@ def _state(kernels: Kernels, arithmetic: Arithmetic, columns: int) -> State:
 # --- gradients
 
 
+def gradient_budget(runtime: Runtime, cells: int) -> int:
+    """Bytes for a chunk of rows, for pairs with so many cells in all."""
+    return _plan.scratch_budget(cells, usable_memory(runtime, 2 * cells))
+
+
 def gradient_groups(
     runtime: Runtime, n: Array, m: Array, dim: int, dtype: np.dtype[Any], alignment: bool
 ) -> Iterator[Group]:
-    budget = _plan.scratch_budget(int((n * m).sum()), runtime.free_memory())
+    budget = gradient_budget(runtime, int((n * m).sum()))
     variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
     cell = _plan.gradient_cell_bytes(variant, dtype.itemsize) + (dtype.itemsize if alignment else 0)
     least = _plan.least_pairs(variant, runtime.multiprocessors)
@@ -259,25 +264,36 @@ def reverse_sweeps(
         flows.alignment_offsets = runtime.constant(_plan.offsets_of(problem.n * problem.m))
     if variant.dim:
         flows.grad_x, flows.grad_y = out.get("x"), out.get("y")
-    states = [NO_STATE] + [_state(kernels, arithmetic, columns) for _ in chunks[1:]]
+    between = _state(kernels, arithmetic, columns * max(1, len(chunks) - 1))
+    states = [NO_STATE] + [between.part(number * columns, columns) for number in range(len(chunks[1:]))]
 
     def fill(chunk: tuple[int, int]) -> None:
         if table is not None:
             kernels.table(pairs, methods, [arithmetic], chunk, table)
 
-    for number, chunk in enumerate(chunks[:-1]):
-        fill(chunk)
+    if table is None:
+        # One sweep over all rows leaves the states between the chunks, and keeps the tiles of the last one.
         kernels.sweep(
-            *(pairs, methods, arithmetic, chunk, values),
-            table=table,
-            enters=states[number],
-            leaves=states[number + 1],
+            *(pairs, methods, arithmetic, (0, ALL_ROWS), values),
+            leaves=between if states[1:] else NO_STATE,
+            kept=kept,
+            keep_begin=chunks[-1][0],
         )
+    else:
+        for number, chunk in enumerate(chunks[:-1]):
+            fill(chunk)
+            kernels.sweep(
+                *(pairs, methods, arithmetic, chunk, values),
+                table=table,
+                enters=states[number],
+                leaves=states[number + 1],
+            )
     for number, chunk in reversed(list(enumerate(chunks))):
-        fill(chunk)
-        kernels.sweep(
-            pairs, methods, arithmetic, chunk, values, table=table, enters=states[number], kept=kept
-        )
+        if table is not None or chunk != chunks[-1]:
+            fill(chunk)
+            kernels.sweep(
+                pairs, methods, arithmetic, chunk, values, table=table, enters=states[number], kept=kept
+            )
         kernels.reverse(pairs, methods, arithmetic, chunk, table, kept, flows, problem.strips)
         if collect is not None:
             collect(chunk, table)

@@ -35,6 +35,7 @@ TABLE_BYTES = 2**30  # cost tables of values
 SCRATCH_BYTES = 2**28  # what gradients keep of a chunk of rows, with its cost table
 RESULT_BYTES = 2**28  # one rectangle of results, of which two exist at a time
 LEAST_RESULT_BYTES = 2**22
+SMALL_BYTES = 2**24  # what needs less is planned without asking the device how much memory it has
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -284,7 +285,10 @@ def chunk_rows(n: Lengths, m: Lengths, cell_bytes: float, budget: int, state_byt
     """
     whole = int(padded(int(n.max())))
     rows = whole
-    if cells_of_chunk(n, m, whole) * cell_bytes > budget:
+    if int(n.min()) > whole - CHUNK_STEP:  # all alike
+        most = int(budget / (float(padded(m).sum()) * cell_bytes)) // CHUNK_STEP
+        rows = min(max(1, most) * CHUNK_STEP, whole)
+    elif cells_of_chunk(n, m, whole) * cell_bytes > budget:
         low, high = 1, whole // CHUNK_STEP  # in tiles: the largest that fits lies in [low, high)
         while high - low > 1:
             middle = (low + high) // 2
@@ -312,6 +316,8 @@ class GroupLayout:
         Cells of the table.
     edges : ndarray
         Rows, in whole tiles: what passes between strips.
+    whole_edges : ndarray
+        The same where all rows are computed at once.
     table_tiles, own_tiles_x, own_tiles_y : ndarray
         Blocks of table.cu for one row of blocks; of products.cu for x and for y.
     """
@@ -320,6 +326,7 @@ class GroupLayout:
     tiles: Lengths
     tables: Lengths
     edges: Lengths
+    whole_edges: Lengths
     table_tiles: Lengths
     own_tiles_x: Lengths
     own_tiles_y: Lengths
@@ -334,6 +341,7 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
         tiles=offsets_of(in_tiles * -(-m // variant.tile_cols)),
         tables=offsets_of(padded(in_chunk) * padded(m)),
         edges=offsets_of(in_tiles * variant.tile_rows),
+        whole_edges=offsets_of(padded(n, variant.tile_rows)),
         table_tiles=offsets_of(-(-m // TABLE_COLS)),
         own_tiles_x=offsets_of(-(-in_chunk // PRODUCT_STEPS)),
         own_tiles_y=offsets_of(-(-m // PRODUCT_STEPS)),

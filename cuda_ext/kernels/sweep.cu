@@ -6,8 +6,10 @@
 // several; they run side by side on different warps, each behind its left neighbour, whose last column passes through
 // `edge_m` and `edge_e`.
 //
-// PAIRED 0: all pairs of a rectangle of the output. PAIRED 1: pair k is x[k], y[k]; the rows may come in chunks, with the
-// row between two chunks in `state`, and with KEEP what enters each tile is kept for the reverse sweep.
+// PAIRED 0: all pairs of a rectangle of the output. PAIRED 1: pair k is x[k], y[k]; the rows may come in chunks. The row
+// before the first of a chunk is `state_in`; what the last row leaves, or with state_rows > 0 every row that has so many
+// before it, goes to `state_out`, one after the other. With KEEP what enters each tile from row keep_begin on is kept for
+// the reverse sweep.
 
 #define GROUPS_IN_WARP (32 / LANES)
 #define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)  // numbers of a kept tile: top, left, corner
@@ -29,7 +31,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                   const int64 *__restrict__ column_offsets, REAL *__restrict__ keep_m, EXPONENT *__restrict__ keep_e,
                   const int64 *__restrict__ tile_offsets, REAL *edge_m, EXPONENT *edge_e,
                   const int64 *__restrict__ row_offsets, int *progress, int *ticket, STORE *__restrict__ out,
-                  int64 groups, int max_strips) {
+                  int64 groups, int max_strips, int64 state_rows, int64 keep_begin) {
     const int64 all_groups = groups * n_gammas, tasks_of_strip = (all_groups + GROUPS_IN_WARP - 1) / GROUPS_IN_WARP;
     const int l = lane() % LANES;
     for (;;) {
@@ -182,7 +184,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             empty = !tile_band.any && !ends;
 #endif
 #if KEEP
-            if (!empty) {
+            const bool keeps = row_begin + done >= keep_begin;
+            if (!empty && keeps) {
                 REAL kept_m[KEPT], kept_e[KEPT];
 #pragma unroll
                 for (int k = 0; k < KEPT; ++k) {
@@ -200,7 +203,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 store_aligned(keep_m + kept, kept_m);
                 if (!HARD) store_aligned((REAL *)keep_e + kept, kept_e);
             }
-            kept += tiles_of_row * KEPT;
+            if (keeps) kept += tiles_of_row * KEPT;
 #endif
 #if DIM == 0
             costs.load(tile_table, stride);
@@ -252,12 +255,15 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
             done += TILE_ROWS;
 #if PAIRED
-            if (done >= rows && state_out_m) {
+            if (state_out_m && place.left > TILE_ROWS &&
+                (state_rows > 0 ? (row_begin + done) % state_rows == 0 : done >= rows)) {
+                const int64 slot_of_state = state_rows > 0 ? (row_begin + done) / state_rows - 1 : 0;
+                const int64 leaves = slot_of_state * n_gammas * column_offsets[groups] + state;
 #pragma unroll
                 for (int c = 0; c < TILE_COLS; ++c) {
                     if (first_col + c >= m) continue;
-                    state_out_m[state + c] = top[c].m;
-                    if (!HARD) state_out_e[state + c] = top[c].e;
+                    state_out_m[leaves + c] = top[c].m;
+                    if (!HARD) state_out_e[leaves + c] = top[c].e;
                 }
             }
 #endif
