@@ -1,0 +1,392 @@
+"""Expected figures on an H200, as a MODEL: from the machine code of the kernels and the rates of the pipes.
+
+    pip install nvidia-cuda-nvdisasm
+    python benchmarks/gpu/model.py
+
+Needs cuda-core and NVRTC, and no GPU: the engine runs on a stand-in for one, which notes what would be
+launched and how much memory would be held. Each kernel is compiled for sm_90 and disassembled, and the
+instructions of one round through its inner loop are counted by the pipe that executes them. The time of a
+launch is the longest of
+
+* its instructions over the rate of the pipe that is busiest, on all multiprocessors;
+* the steps that wait for each other, each as long as a warp takes for it that is alone;
+* the steps of all tasks, shared among the warps that are resident at once, likewise.
+
+Not in the model: what happens once for each series and at the ends of runs, misses of the first-level cache,
+contention for memory, the clock under load, and the host. Writes model.md and model.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import json
+import re
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import _rows
+import _sass
+import numpy as np
+
+import sktime_sdtw as sdtw
+
+HERE = Path(__file__).parent
+ARCHITECTURE = "sm_90"
+
+# NVIDIA H200: multiprocessors, clock under load, schedulers and registers of a multiprocessor, memory.
+MULTIPROCESSORS, CLOCK, SCHEDULERS, REGISTERS, MEMORY = 132, 1.98e9, 4, 65536, 140 * 10**9
+# Clocks for which an instruction of a warp keeps the pipe of its scheduler; all four share that to memory.
+PIPE_CLOCKS = {"FMA": 1, "IMAD": 2, "ALU": 2, "MUFU": 8, "FP64": 2, "memory": 4, "uniform": 1, "control": 0}
+LAUNCH = 3e-6  # seconds between kernels that wait for each other on a stream: an assumption
+
+
+# --- a stand-in for a GPU
+
+
+class Held:
+    """A buffer that holds nothing but its size."""
+
+    def __init__(self, recorder: Recorder, count: int, dtype: Any) -> None:
+        self.dtype, self.count = np.dtype(dtype), int(count)
+        self.nbytes = self.count * self.dtype.itemsize
+        self.pointer = 256
+        recorder.take(self.nbytes)
+        weakref.finalize(self, recorder.take, -self.nbytes)
+
+
+class Recorder:
+    """A `Runtime` that computes nothing: all results are zeros, all pairs of one method."""
+
+    multiprocessors = MULTIPROCESSORS
+
+    def __init__(self, method: int) -> None:
+        self.method = method
+        self.launches: list[tuple[Any, int, int, dict[str, Any]]] = []
+        self.held = self.peak = 0
+
+    def take(self, nbytes: int) -> None:
+        """More bytes are held, or fewer."""
+        self.held += nbytes
+        self.peak = max(self.peak, self.held)
+
+    def free_memory(self) -> int:
+        """As in `Runtime`."""
+        return MEMORY - self.held
+
+    def empty(self, count: int, dtype: Any) -> Held:
+        """As in `Runtime`."""
+        return Held(self, count, dtype)
+
+    zeros = empty
+
+    def upload(self, array: Any) -> Held:
+        """As in `Runtime`."""
+        return Held(self, array.size, array.dtype)
+
+    constant = upload
+
+    def download(self, buffer: Held, shape: tuple[int, ...], out: Any = None) -> Any:
+        """As in `Runtime`."""
+        result = np.zeros(shape, buffer.dtype) if out is None else out
+        result[...] = 0
+        if shape == (5,):  # which methods there are
+            result[self.method] = 1
+        return result
+
+    def prepare(self, specs: Any) -> None:
+        """As in `Runtime`."""
+
+    def launch(self, spec: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+        """As in `Runtime`."""
+        names = zip(_parameters(spec), arguments, strict=True)
+        values = {name: value for name, value in names if isinstance(value, np.generic)}
+        self.launches.append((spec, blocks, threads, values))
+
+
+@functools.cache
+def _parameters(spec: Any) -> tuple[str, ...]:
+    found = re.search(
+        rf"KERNEL void\s+(?:__launch_bounds__\(\w+\)\s*)?{spec.entry}\((.*?)\)\s*{{", spec.source(), re.DOTALL
+    )
+    assert found, spec.entry
+    return tuple(re.findall(r"(\w+)\s*(?:,|$)", found[1]))
+
+
+def record(call: Callable[[], Any], method: int = 0) -> Recorder:
+    """What the engine would do for a call of which all pairs are computed by one method (0 soft, 2 hard)."""
+    engine = importlib.import_module("sktime_sdtw._engine")
+    recorder, routed = Recorder(method), engine._runtimes
+    engine._runtimes = lambda device, work: [recorder]
+    try:
+        call()
+    finally:
+        engine._runtimes = routed
+    return recorder
+
+
+# --- kernels
+
+
+@dataclass
+class Kernel:
+    """One step of the inner loop of a compiled kernel: a tile of each lane, or some products."""
+
+    slots: int
+    pipes: dict[str, int]
+    alone: int  # clocks
+    units: float  # cells of a lane, or products
+    registers: int
+
+    @property
+    def clocks(self) -> int:
+        """Of a scheduler with enough warps, for a step."""
+        busy = {pipe: PIPE_CLOCKS[pipe] * count for pipe, count in self.pipes.items()}
+        busy["FMA"] = busy.get("FMA", 0) + self.pipes.get("IMAD", 0)
+        return max(self.slots, *busy.values())
+
+    @property
+    def bound(self) -> str:
+        """What takes these clocks."""
+        busy = {pipe: PIPE_CLOCKS[pipe] * count for pipe, count in self.pipes.items()}
+        return "issue" if self.clocks == self.slots else max(busy, key=lambda pipe: busy[pipe])
+
+    @property
+    def rate(self) -> float:
+        """Units in a second on the whole GPU."""
+        return MULTIPROCESSORS * SCHEDULERS * 32 * CLOCK * self.units / self.clocks
+
+    @property
+    def resident(self) -> int:
+        """Warps on the whole GPU, by registers; in blocks of four."""
+        return MULTIPROCESSORS * min(64, REGISTERS // (-(-self.registers // 8) * 8 * 32) // 4 * 4)
+
+
+@functools.cache
+def examine(spec: Any) -> Kernel | None:
+    """Compile, disassemble and count; None for the small kernels beside."""
+    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
+    if spec.entry not in ("sweep", "reverse", "table", "products"):
+        return None
+    binary, log = compiler.compile_kernel(spec, ARCHITECTURE)
+    blocks = _sass.kernel_blocks(_sass.disassemble(binary.code, _sass.find_disassembler()))
+    defines = dict(spec.defines)
+    double, hard = defines["REAL"] == "double", defines["HARD"] == "1"
+    if spec.entry in ("table", "products"):
+        counted = "DFMA" if double else "FFMA"
+        code = _sass.densest_loop(blocks, counted)
+        units: float = sum(bool(re.match(counted, i.operation)) for i in code)
+    else:
+        cells = int(defines["TILE_ROWS"]) * int(defines["TILE_COLS"])
+        # What marks a cell: its exponential (in double: the polynomial's), or the minimum of a hard one.
+        mark, of_cell = (r"(F|D|V)MNMX|DSETP.MIN|DSETP", 1) if hard else (r"MUFU\.EX2", 1)
+        if double and not hard:
+            mark, of_cell = "DFMA", 11
+        elif spec.entry == "reverse" and not hard:
+            mark, of_cell = r"MUFU\.(EX2|RCP)$", 2
+        # Of its last cell, the reverse sweep does not need the value.
+        needed = cells * of_cell - (spec.entry == "reverse")
+        code, units = _sass.shortest_round(blocks, mark, needed), cells
+    if not code:
+        raise SystemExit(f"The inner loop of {spec} was not found.")
+    return Kernel(
+        len(code),
+        dict(_sass.by_pipe(code)),
+        _sass.clocks_alone(code),
+        units,
+        compiler.read_resources(log).registers,
+    )
+
+
+# --- launches
+
+
+def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], sizes: Sizes) -> float:
+    """Model time of a launch."""
+    kernel = examine(spec)
+    if kernel is None:
+        return LAUNCH
+    defines = {name: int(value) for name, value in spec.defines if value.isdecimal()}
+    first, last = int(values["row_begin"]), min(int(values["row_end"]), sizes.n)
+    schedulers = MULTIPROCESSORS * SCHEDULERS
+    if spec.entry in ("table", "products"):
+        products = int(values["n_pairs"]) * (last - first) * sizes.m * sizes.d
+        return LAUNCH + products / kernel.units / 32 * kernel.clocks / schedulers / CLOCK
+    lanes, rows = defines["LANES"], -(-(last - first) // defines["TILE_ROWS"])
+    if spec.entry == "reverse":
+        groups, run = int(values["n_pairs"]), 1
+    else:
+        groups, run = int(values["groups"]) * int(values["n_gammas"]), int(values["run"])
+        if not defines["PAIRED"]:
+            # Runs at the edge are shorter; with `upper` about half of each is left out.
+            runs = -(-int(values["last_x"] - values["first_x"]) // run)
+            run = int(values["last_x"] - values["first_x"]) / runs * (0.5 if values["upper"] else 1.0)
+    strips = int(values["max_strips"])
+    tasks = -(-groups * lanes // 32) * strips
+    steps = rows * run + lanes - 1
+    resident = min(tasks, kernel.resident, blocks * threads // 32)
+    busy = tasks * steps * kernel.clocks / schedulers
+    chain = (rows * run + lanes * strips) * kernel.alone
+    waves = tasks / resident * steps * kernel.alone
+    return LAUNCH + max(busy, chain, waves) / CLOCK
+
+
+@dataclass
+class Sizes:
+    """Lengths and features, the same for all pairs of a workload."""
+
+    n: int
+    m: int
+    d: int
+
+
+def workload(row: _rows.Row) -> tuple[dict[str, Any], list[Any]]:
+    """Model figures of a row of the tables, and its kernels."""
+    x, y = np.zeros((row.n_x, row.n, row.d), row.dtype), np.zeros((row.n_y, row.m, row.d), row.dtype)
+    recorder = record(lambda: row.call(sdtw, x, y, device="cuda"), 2 if row.kind == "dtw" else 0)
+    sizes = Sizes(row.n, row.m, row.d)
+    times: dict[str, float] = {}
+    for spec, blocks, threads, values in recorder.launches:
+        times[spec.entry] = times.get(spec.entry, 0.0) + seconds_of(spec, blocks, threads, values, sizes)
+    specs = list(dict.fromkeys(launch[0] for launch in recorder.launches))
+    figures = {
+        "name": row.name,
+        "title": row.title,
+        "seconds": sum(times.values()),
+        "parts": times,
+        "launches": len(recorder.launches),
+        "peak_bytes": recorder.peak,
+        "cells": row.cells,
+    }
+    return figures, specs
+
+
+# --- pages
+
+
+def name_of(spec: Any) -> str:
+    """A kernel in few words."""
+    d = dict(spec.defines)
+    parts = [spec.entry, d["REAL"]]
+    if spec.entry == "products":
+        parts += [f"{d['FEATURE_TILE']} features", "of y" if d["GRAD_Y"] == "1" else "of x"]
+    elif spec.entry != "table":
+        parts += [
+            f"{d['TILE_ROWS']}×{d['TILE_COLS']} tiles",
+            f"d = {d['DIM']}" if d["DIM"] != "0" else "costs from a table",
+        ]
+        parts += [
+            word
+            for key, word in (
+                ("HARD", "hard"),
+                ("PAIRED", "pairs"),
+                ("KEEP", "tiles kept"),
+                ("MULTI", "several strips"),
+            )
+            if d[key] == "1"
+        ]
+    return ", ".join(parts)
+
+
+def kernel_lines(specs: Sequence[Any]) -> list[str]:
+    """The table of kernels."""
+    heads = ["kernel", "registers", "slots", *_sass.PIPES, "bound by", "clocks", "clocks alone", "10⁹/s"]
+    lines = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1)]
+    for spec in specs:
+        kernel = examine(spec)
+        if kernel is None:
+            continue
+        cells = [
+            name_of(spec),
+            str(kernel.registers),
+            f"{kernel.slots / kernel.units:.1f}",
+            *(f"{kernel.pipes.get(pipe, 0) / kernel.units:.2f}" for pipe in _sass.PIPES),
+            kernel.bound,
+            f"{kernel.clocks / kernel.units:.1f}",
+            f"{kernel.alone / kernel.units:.1f}",
+            billions(kernel.rate),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+PAGE = """# Expected figures: a model, not a measurement
+
+Written by `model.py`. **Nothing on this page was measured on a GPU.** It counts the instructions of the
+compiled kernels ({versions}, {architecture}) and assumes an H200: {multiprocessors} multiprocessors at
+{clock:.2f} GHz, each with four schedulers that start one instruction of a warp in a clock. What the model
+leaves out is said in `model.py`; a measured time will be longer.
+
+## Inner loops
+
+Instructions of a warp for each cell of a lane (sweep, reverse), or for each product of a cell and a feature
+(table, products), by the pipe that executes them; the clocks of a scheduler that they take with many warps,
+and with one; and the rate of the whole GPU in cells or products.
+
+{kernels}
+
+## Workloads
+
+Cells are counted once for a gradient too. Memory is what the engine holds on the GPU at once, series and
+results included: no model, but what it asks for. So is the number of launches.
+
+{workloads}
+"""
+
+
+def billions(rate: float) -> str:
+    """A rate in 10⁹."""
+    return f"{rate / 1e9:,.0f}" if rate >= 1e11 else f"{rate / 1e9:.3g}"
+
+
+def page(results: list[dict[str, Any]], specs: Sequence[Any], versions: str) -> str:
+    """model.md."""
+    heads = ["workload", "model: time", "10⁹ cells/s", "launches", "memory", "must reach", "measured"]
+    lines = [f"| {' | '.join(heads)} |", "| --- | ---: | ---: | ---: | ---: | --- | --- |"]
+    for result in results:
+        cells = [
+            f"training, {result['title']}" if result["name"].startswith("training") else result["title"],
+            _rows.seconds(result["seconds"]),
+            billions(result["cells"] / result["seconds"]),
+            str(result["launches"]),
+            _rows.size(result["peak_bytes"]),
+            _rows.TARGETS.get(result["name"], ""),
+            "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return PAGE.format(
+        versions=versions,
+        architecture=ARCHITECTURE,
+        multiprocessors=MULTIPROCESSORS,
+        clock=CLOCK / 1e9,
+        kernels="\n".join(kernel_lines(specs)),
+        workloads="\n".join(lines),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="names of rows")
+    parser.add_argument("--folder", type=Path, default=HERE, help="where model.md and model.json go")
+    options = parser.parse_args()
+    rows = [row for row in _rows.ROWS if row.modelled and (not options.only or row.name in options.only)]
+    results, specs = [], {}
+    for row in rows:
+        found, used = workload(row)
+        results.append(found)
+        specs |= dict.fromkeys(used)
+        print(f"{row.name}: {_rows.seconds(results[-1]['seconds'])} {results[-1]['parts']}", flush=True)
+    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
+    versions = "NVRTC {}.{}".format(*compiler.nvrtc_version())
+    (options.folder / "model.md").write_text(page(results, list(specs), versions))
+    (options.folder / "model.json").write_text(json.dumps({"rows": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

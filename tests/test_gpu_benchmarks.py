@@ -1,0 +1,200 @@
+"""The script that measures on a GPU, as far as it runs without one: a dry run, its tables, the model."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks" / "gpu"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks are not part of this checkout")
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return load
+
+
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of all tables of a Markdown page."""
+    found: list[list[list[str]]] = [[]]
+    for line in page.splitlines():
+        if line.startswith("|"):
+            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        elif found[-1]:
+            found.append([])
+    return [table for table in found if table]
+
+
+def check_tables(page: str) -> None:
+    for head, rule, *rows in tables(page):
+        assert rows
+        assert {cell.strip(":") for cell in rule} == {"---"}
+        assert {len(row) for row in (rule, *rows)} == {len(head)}
+
+
+def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
+    command = [sys.executable, str(FOLDER / "run"), "bench", "--dry-run", "--results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (data,) = tmp_path.glob("*.json")
+    report = json.loads(data.read_text())
+    assert report["dry_run"]
+    for name in ("pairwise", "training", "long", "transfer", "first", "threshold"):
+        rows = report["steps"][name]["result"]
+        assert rows
+        assert not [row["skipped"] for row in rows if "skipped" in row]
+    assert len(report["steps"]["training"]["result"]) == 16
+    page = data.with_suffix(".md").read_text()
+    assert "dry run" in page
+    assert "| **no** |" not in page  # nothing is judged
+    assert len(tables(page)) == 6
+    check_tables(page)
+
+
+def test_a_later_call_adds_its_rows(tmp_path: Path) -> None:
+    for row in ("pairwise-1", "pairwise-dtw", "pairwise-1"):
+        command = [sys.executable, str(FOLDER / "run"), "pairwise", "--dry-run", "--only", row]
+        subprocess.run([*command, "--results", str(tmp_path)], check=True, capture_output=True, timeout=300)
+    (data,) = tmp_path.glob("*.json")
+    rows = json.loads(data.read_text())["steps"]["pairwise"]["result"]
+    assert [row["name"] for row in rows] == ["pairwise-1", "pairwise-dtw"]
+
+
+def step(name: str, ours: float, unfused: float, fused: float, peaks: tuple[int, int, int]) -> dict[str, Any]:
+    def mode(seconds: float, peak: int) -> dict[str, Any]:
+        return {"device_s": seconds, "kernels": None, "peak": {"allocated": peak, "reserved": peak}}
+
+    first, second, third = peaks
+    row = {"name": name, "title": name, "input": "tensors", "ours": mode(ours, first)}
+    return {**row, "unfused": mode(unfused, second), "fused": mode(fused, third)}
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "peaks", "reached"),
+    [
+        ("training-16-128-1", 0.05, (50, 200, 100), True),
+        ("training-16-128-1", 0.051, (50, 200, 100), False),  # 20 times the faster mode
+        ("training-16-128-1", 0.05, (51, 200, 100), False),  # half of the leaner mode
+        ("training-16-512-1", 0.05, (50, 200, 100), False),  # 50 times
+        ("training-32-512-64", 0.0005, (50, 200, 100), False),  # 0.4 ms
+        ("training-32-512-64", 0.0004, (50, 200, 100), True),
+    ],
+)
+def test_targets_of_training_steps(
+    script: Any, name: str, ours: float, peaks: tuple[int, int, int], reached: bool
+) -> None:
+    row = step(name, ours, 1.0, 10.0, peaks)
+    assert script("_table").training_verdict(row)["reached"] is reached
+    report = {
+        "machine": {
+            "gpu": "a",
+            "driver": "1",
+            "date": "",
+            "cpu": "",
+            "cores": 1,
+            "python": "",
+            "commit": "c",
+        },
+        "dry_run": False,
+        "steps": {
+            "training": {"result": [row, {"name": "x", "skipped": "why"}], "commit": "b", "seconds": 1}
+        },
+    }
+    report["machine"]["versions"] = {}
+    page = script("_table").markdown(report, {})
+    check_tables(page)
+    assert "* x: why" in page
+    assert "(commit b)" in page
+    assert ("| yes |" if reached else "| **no** |") in page
+
+
+def test_nothing_is_judged_without_the_peer(script: Any) -> None:
+    row = step("training-16-128-1", 1.0, 1.0, 1.0, (1, 1, 1))
+    row["unfused"] = row["fused"] = {"skipped": "no checkout given"}
+    assert script("_table").training_verdict(row) == {"speed": None, "memory": None, "reached": None}
+
+
+def test_crossings(script: Any) -> None:
+    def point(work: float, gpu: float, cpu: float) -> dict[str, float]:
+        return {"work": work, "gpu": gpu, "cpu": cpu, "cpu, all threads": 0.5}
+
+    found = script("_steps")._crossings([point(1, 1, 0.1), point(100, 1, 2), point(1e4, 1, 200)])
+    assert found["above_one_thread"] == 10
+    assert found["above_all_threads"] is None
+
+
+def code(*lines: str) -> str:
+    """What nvdisasm -c -hex prints, with a stall of two clocks for each instruction and no barriers."""
+    control = (2 | 7 << 5 | 7 << 8) << 41
+    printed = []
+    for number, line in enumerate(lines):
+        if line.endswith(":"):
+            printed.append(line)
+            continue
+        printed.append(f"        /*{16 * number:04x}*/                   {line} ;   /* 0x000000ff00007210 */")
+        printed.append(f"                                              /* 0x{control:016x} */")
+    return "\n".join(printed)
+
+
+LOOP = code(
+    "MOV R0, RZ",
+    ".L_x_0:",
+    "FADD R1, R1, R2",
+    "@P0 BRA `(.L_x_1)",
+    "MUFU.EX2 R3, R4",  # the way that is seldom taken
+    "FFMA R1, R1, R2, R3",
+    "FFMA R1, R1, R2, R3",
+    ".L_x_1:",
+    "MUFU.EX2 R3, R4",
+    "IADD3 R5, R5, 0x1, RZ",
+    "@P1 BRA `(.L_x_0)",
+    "EXIT",
+    "$function:",
+    "MUFU.EX2 R3, R4",
+    "BRA `(.L_x_0)",
+)
+
+
+def test_the_shortest_round_of_a_loop(script: Any) -> None:
+    sass = script("_sass")
+    blocks = sass.kernel_blocks(sass.read(LOOP))
+    short = sass.shortest_round(blocks, "MUFU", 1)
+    assert [i.operation for i in short] == ["FADD", "BRA", "MUFU.EX2", "IADD3", "BRA"]
+    assert sass.by_pipe(short) == {"FMA": 1, "control": 2, "MUFU": 1, "ALU": 1}
+    assert sass.clocks_alone(short) == 10
+    assert len(sass.shortest_round(blocks, "MUFU", 2)) == 8
+    assert sass.shortest_round(blocks, "MUFU", 3) == []
+
+
+def test_what_a_warp_waits_for(script: Any) -> None:
+    sass = script("_sass")
+    load = sass.Instruction("", "LDG.E", "R1, [R2]", stall=1, sets=0, waits=0)
+    use = sass.Instruction("", "FADD", "R1, R1, R1", stall=4, sets=7, waits=1)
+    assert sass.clocks_alone([load, use]) == sass.LATENCY["LDG"] + 4
+
+
+def test_what_the_engine_would_launch(script: Any) -> None:
+    # The model compiles with NVRTC; what it counts launches and memory with does not.
+    model, rows = script("model"), script("_rows")
+    row = next(row for row in rows.ROWS if row.name == "training-32-512-64").shrunk(16)
+    import sktime_sdtw
+
+    x, y = row.series()
+    recorder = model.record(lambda: row.call(sktime_sdtw, x, y, device="cuda"))
+    entries = {spec.entry for spec, *_ in recorder.launches}
+    assert {"classify", "sweep", "reverse"} <= entries
+    assert 0 == recorder.held < x.nbytes + y.nbytes < recorder.peak
+    sweep = next(values for spec, _, _, values in recorder.launches if spec.entry == "sweep")
+    assert {"groups", "max_strips", "row_begin", "row_end"} <= sweep.keys()
