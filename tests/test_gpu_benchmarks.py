@@ -65,7 +65,16 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
 
 def test_a_later_call_adds_its_rows(tmp_path: Path) -> None:
     for row in ("pairwise-1", "pairwise-dtw", "pairwise-1"):
-        command = [sys.executable, str(FOLDER / "run"), "pairwise", "--dry-run", "--only", row]
+        command = [
+            sys.executable,
+            str(FOLDER / "run"),
+            "pairwise",
+            "--dry-run",
+            "--commit",
+            "0",
+            "--only",
+            row,
+        ]
         subprocess.run([*command, "--results", str(tmp_path)], check=True, capture_output=True, timeout=300)
     (data,) = tmp_path.glob("*.json")
     rows = json.loads(data.read_text())["steps"]["pairwise"]["result"]
