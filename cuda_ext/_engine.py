@@ -17,6 +17,7 @@ from . import _plan
 from ._data import HARD, OWN, WIDE_HARD, arithmetic_of
 from ._kernels import Kernels
 from ._pairs import (
+    gradient_budget,
     gradient_groups,
     group_gradient,
     group_problem,
@@ -126,16 +127,15 @@ def gradient(
         "y": y.values.shape,
         "alignment": (int(cells[-1]),),
     }
-    # With given costs the series are lengths only; nothing is added to their gradients.
-    result: dict[Wanted, Array] = {name: np.zeros(shapes[name], dtype) for name in wanted}
+    result: dict[Wanted, Array] = {name: np.empty(shapes[name], dtype) for name in wanted}
     bounds: dict[Wanted, NDArray[np.int64]] = {"x": x.offsets, "y": y.offsets, "alignment": cells}
     dim = 0 if costs is not None else _plan.dim_of_gradients(x.n_features, settings.cost)
 
     def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
         kernels = _kernels(runtime, dtype, settings, np.array([gamma]))
         variant = pair_variant(kernels, dim, m, len(x))
-        cell_bytes = _plan.gradient_cell_bytes(variant, dtype.itemsize)
-        chunks = int(cells[-1]) * cell_bytes > _plan.scratch_budget(int(cells[-1]), runtime.free_memory())
+        whole = int(cells[-1]) * _plan.gradient_cell_bytes(variant, dtype.itemsize)
+        chunks = whole > gradient_budget(runtime, int(cells[-1]))
         kernels.prepare_gradients(variant, x.n_features, wanted, chunks)
         downloads = Downloads(runtime)
 
@@ -167,7 +167,7 @@ def optimal_path(runtime: Runtime, pairs: Pairs, settings: Settings) -> tuple[fl
     costs = None if pairs.costs is None else pairs.costs.astype(double, copy=False)
     kernels = _kernels(runtime, double, settings, np.zeros(1))
     cells = int(x.lengths[0]) * int(y.lengths[0])
-    budget = _plan.scratch_budget(cells, runtime.free_memory())
+    budget = gradient_budget(runtime, cells)
     problem = group_problem(kernels, x, y, costs, Group(0, 1, budget), 0)
     n, m = int(problem.n[0]), int(problem.m[0])
     value = runtime.empty(1, double)
@@ -204,9 +204,9 @@ def _kernels(
         runtime,
         np.dtype(dtype),
         settings.cost,
-        float(settings.scale),
+        np.float64(settings.scale),
         settings.band,
-        float(settings.band_parameter),
+        np.float64(settings.band_parameter),
         runtime.constant(np.ascontiguousarray(gammas, dtype=np.float64)),
         len(gammas),
         likely=tuple(sorted({OWN if gamma > 0 else hard for gamma in gammas})),

@@ -278,7 +278,7 @@ class Kernels:
                 *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
                 *(self.scale, self.band_parameter, table, device["tables"]),
                 *(np.int64(rows[0]), np.int64(rows[1]), enters.m, enters.e, leaves.m, leaves.e),
-                *(device["columns"], kept and kept.m, kept and kept.e, device["tiles"]),
+                *(device["columns"], kept.m if kept else None, kept.e if kept else None, device["tiles"]),
                 *(edge_m, edge_e, device[edges], progress, ticket, out, np.int64(groups)),
                 *(np.int32(variant.strips), np.int64(pairs.rows if whole else 0), np.int64(keep_begin)),
             ],

@@ -11,7 +11,7 @@ from . import _plan
 from ._data import DeviceSeries, arithmetic_of
 from ._kernels import Kernels
 from ._pairs import Problem, listed_values, pair_variant
-from ._pieces import Downloads
+from ._pieces import Downloads, usable_memory
 from ._plan import Variant, Window
 from ._runtime import Buffer, Runtime
 
@@ -34,6 +34,7 @@ def value_windows(
     dim = _plan.dim_of_values(x.n_features, settings.cost)
     # In double, with the smaller tiles: the more strips of the two.
     variant = _plan.choose_variant(dim, y.max_length, 1, runtime.multiprocessors, paired=dim == 0, wide=True)
+    needed = float(len(x)) * len(y) * n_gammas * (16 * x.max_length if variant.multi else 16)
     pairs = _plan.pairs_of_window(
         len(x),
         len(y),
@@ -41,7 +42,7 @@ def value_windows(
         n_gammas,
         dtype.itemsize,
         variant,
-        runtime.free_memory(),
+        usable_memory(runtime, needed),
         len(runtimes),
     )
     return _plan.windows(len(x), len(y), pairs if dim else min(pairs, _plan.MOST_LISTED), upper)
@@ -56,7 +57,7 @@ def pairwise_worker(
     else:
         variant = pair_variant(kernels, 0, other.lengths, len(x) * len(other))
     kernels.prepare_values(variant, paired=not dim)
-    budget = kernels.runtime.free_memory() // 4
+    budget = usable_memory(kernels.runtime, 4 * x.values.nbytes) // 4
     xs = _Source(kernels, x, budget)
     ys = xs if y is None else _Source(kernels, y, budget)
 
@@ -78,7 +79,8 @@ def pairwise_worker(
         if window.upper:
             i, j = i[i <= j], j[i <= j]
         n, m = x_part.lengths[i], y_part.lengths[j]
-        budget = min(_plan.TABLE_BYTES, kernels.runtime.free_memory() // 4)
+        cells = float((n * m).sum()) * kernels.store.itemsize
+        budget = min(_plan.TABLE_BYTES, usable_memory(kernels.runtime, cells) // 4)
         multiprocessors = kernels.runtime.multiprocessors
         least = _plan.least_pairs(pair_variant(kernels, 0, m, 1), multiprocessors)
         for part in _plan.split_pairs(n * m * kernels.store.itemsize, budget, least):

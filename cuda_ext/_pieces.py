@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from . import _plan
 from ._runtime import Buffer, Runtime
 
 Array = NDArray[Any]
@@ -31,6 +32,11 @@ class Group:
             middle = (self.first + self.last) // 2
             return [Group(self.first, middle, self.budget), Group(middle, self.last, self.budget)]
         return [Group(self.first, self.last, self.budget // 4)] if self.budget > 2**16 else []
+
+
+def usable_memory(runtime: Runtime, needed: float) -> int:
+    """Bytes to plan with, for work that needs about so many. Asking the device takes a while."""
+    return 2**40 if needed <= _plan.SMALL_BYTES else runtime.free_memory()
 
 
 class Downloads:

@@ -89,7 +89,7 @@ def _pairs(row: Sequence[int]) -> set[tuple[int, int, int, int]]:
 
 def _kernels_for(store: str, cost: int, band: int) -> _kernels.Kernels:
     nothing: Any = None  # what takes no part in the choice of a kernel
-    return _kernels.Kernels(nothing, np.dtype(store), cost, 1.0, band, 0.0, nothing, 1)
+    return _kernels.Kernels(nothing, np.dtype(store), cost, np.float64(1), band, np.float64(0), nothing, 1)
 
 
 def _variant(dim: int, strips: str, *, paired: bool, wide: bool) -> _plan.Variant:
@@ -239,13 +239,13 @@ class Budget(NamedTuple):
 
 # By kernel and type of the arithmetic; over all variants and architectures.
 BUDGETS = {
-    ("sweep", "float"): Budget(240, 0, 0),
+    ("sweep", "float"): Budget(255, 0, 0),
     ("sweep", "double"): Budget(255, 256, 0),
     ("reverse", "float"): Budget(255, 64, 0),
-    ("reverse", "double"): Budget(255, 640, 0),
-    ("table", "float"): Budget(96, 8, 16 * 1024),
+    ("reverse", "double"): Budget(255, 1024, 0),
+    ("table", "float"): Budget(128, 16, 16 * 1024),
     ("table", "double"): Budget(128, 16, 32 * 1024),
-    ("products", "float"): Budget(128, 32, 16 * 1024),
+    ("products", "float"): Budget(160, 32, 16 * 1024),
     ("products", "double"): Budget(192, 64, 32 * 1024),
     ("classify", "float"): Budget(64, 0, 0),
     ("classify", "double"): Budget(64, 0, 0),

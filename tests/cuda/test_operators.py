@@ -254,6 +254,7 @@ def test_groups_of_pairs(monkeypatch):
 def test_series_that_do_not_fit_at_once(monkeypatch):
     x, y = series((50, 60, 40, 70), 4, "float64"), series((30, 50, 60), 4, "float64", seed=1)
     runtime = EmulatedRuntime(memory=4 * x.values.nbytes - 1000)
+    monkeypatch.setattr(_plan, "SMALL_BYTES", 0)
     monkeypatch.setattr(_plan, "pairs_of_window", lambda *_, **__: 2)
     found = forward(runtime, x, y, "full")
     truth = _engine.forward(x, y, "full", resolved("sqeuclidean"), Band(), np.ones(1))
