@@ -21,10 +21,10 @@ CHOICES = list(
         [("float32", "float64"), ("sqeuclidean", "euclidean", "manhattan", "gak"), (1, 2, 3, 9), tuple(BANDS)]
     )
 )
-RUNTIMES = {
+RUNTIMES = {  # all of the same build: most of the time goes into compiling
     "up": {"order": 0},
     "down": {"order": 1, "resident": 1},
-    "shuffled and sanitized": {"order": 5, "resident": 2, "sanitize": True},
+    "shuffled": {"order": 5, "resident": 2},
 }
 
 
@@ -40,9 +40,9 @@ def test_all_schedules_give_the_same_bits(dtype, cost, d, band, monkeypatch):
 
     def results():
         if band in ("whole", "relative"):
-            yield sktime_sdtw.pairwise_soft_dtw(x, y, gamma=[0.0, 1e-3, 1.0], **{**settings, **wide})
+            yield sktime_sdtw.pairwise_soft_dtw(x, y, gamma=[0.0, 0.01, 1.0], **{**settings, **wide})
             yield sktime_sdtw.pairwise_soft_dtw(x, gamma=0.1, **{**settings, **wide})
-        for gamma in (0.0, 1e-3, 0.5):
+        for gamma in (0.0, 0.01):
             wrt = ("x", "y", "gamma") if gamma else ("x", "y")
             gradient = sktime_sdtw.paired_soft_dtw_gradient(x, y, gamma=gamma, wrt=wrt, **settings)
             yield np.concatenate([gradient.value, *(np.ravel(g) for g in (*gradient.x, *gradient.y))])
@@ -52,7 +52,7 @@ def test_all_schedules_give_the_same_bits(dtype, cost, d, band, monkeypatch):
     truth = list(results())
     found = {}
     for name, options in RUNTIMES.items():
-        runtime = EmulatedRuntime(**options)
+        runtime = EmulatedRuntime(sanitize=True, **options)
         monkeypatch.setattr(_engine, "_runtimes", lambda device, work, runtime=runtime: [runtime])
         found[name] = list(results())
         assert runtime.launches
