@@ -8,6 +8,7 @@
 #include "bindings_padded.hpp"
 #include "engine.hpp"
 #include "interruptible.hpp"
+#include "signatures/bindings.hpp"
 
 namespace nb = nanobind;
 using namespace sdtw;
@@ -102,4 +103,5 @@ NB_MODULE(_core, m) {
     define<float>(m);
     define<double>(m);
     bind_padded(m);
+    bind_signatures(m);
 }

@@ -1,27 +1,12 @@
 // The kernels of one instruction set: this file is compiled once for each, with SDTW_ISA as the namespace.
 // Only plain functions leave it, through a table; it instantiates nothing of the standard library that another object
 // file could pick up (code for a newer instruction set must not be linked into a path that an older machine takes).
+#include "denormals.hpp"
 #include "sweeps.hpp"
 #include "table.hpp"
 
 namespace sdtw::SDTW_ISA {
 namespace {
-
-// Numbers too small to be normal become 0: they are beyond the accuracy of any result, and slow.
-struct FlushDenormals {
-#if defined(__x86_64__)
-    unsigned saved = _mm_getcsr();
-    FlushDenormals() { _mm_setcsr(saved | 0x8040); }
-    ~FlushDenormals() { _mm_setcsr(saved); }
-#elif defined(__aarch64__)
-    std::uint64_t saved;
-    FlushDenormals() {
-        asm volatile("mrs %0, fpcr" : "=r"(saved));
-        asm volatile("msr fpcr, %0" ::"r"(saved | (1u << 24)));
-    }
-    ~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(saved)); }
-#endif
-};
 
 // Tries the sweep with a shared exponent; where the range does not allow it, the slow one. After a try that went
 // through the tile in vain, a growing number of tiles goes without. Both sweeps give the same bits, so what one lane

@@ -101,7 +101,7 @@ _NAMES = {
     ],
 }
 _TORCH_SUBMODULES = ["functional", "nn"]  # not in __all__: importing them needs torch
-_SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets"]
+_SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets", "signatures"]
 _HOME = {name: submodule for submodule, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOME, *_SUBMODULES, "__version__"])

@@ -57,3 +57,56 @@ def padded_pairwise_f32(*arguments: float) -> None: ...
 def padded_pairwise_f64(*arguments: float) -> None: ...
 def padded_second_order_f32(*arguments: float) -> None: ...
 def padded_second_order_f64(*arguments: float) -> None: ...
+
+# Signatures; cpu_ext/signatures/engine.hpp says what they mean.
+
+MOST_DEPTH: int
+
+def signature(
+    points: NDArray[Any],
+    basepoints: NDArray[Any] | None,
+    lengths: NDArray[Any] | None,
+    depth: int,
+    stream: bool,
+    initial: NDArray[Any] | None,
+    out: NDArray[Any],
+    n_threads: int,
+) -> None: ...
+def signature_gradient(
+    points: NDArray[Any],
+    basepoints: NDArray[Any] | None,
+    lengths: NDArray[Any] | None,
+    depth: int,
+    stream: bool,
+    initial: NDArray[Any] | None,
+    out: NDArray[Any] | None,
+    gradient: NDArray[Any],
+    points_gradient: NDArray[Any],
+    basepoints_gradient: NDArray[Any] | None,
+    initial_gradient: NDArray[Any] | None,
+    n_threads: int,
+) -> None: ...
+def tensor_product(
+    a: NDArray[Any], b: NDArray[Any], channels: int, depth: int, out: NDArray[Any], n_threads: int
+) -> None: ...
+def tensor_product_gradient(
+    a: NDArray[Any],
+    b: NDArray[Any],
+    gradient: NDArray[Any],
+    channels: int,
+    depth: int,
+    a_gradient: NDArray[Any],
+    b_gradient: NDArray[Any],
+    n_threads: int,
+) -> None: ...
+def tensor_series(
+    x: NDArray[Any], coefficients: NDArray[Any], channels: int, out: NDArray[Any], n_threads: int
+) -> None: ...
+def tensor_series_gradient(
+    x: NDArray[Any],
+    gradient: NDArray[Any],
+    coefficients: NDArray[Any],
+    channels: int,
+    x_gradient: NDArray[Any],
+    n_threads: int,
+) -> None: ...

@@ -1,0 +1,169 @@
+// Truncated tensor products and power series of them, one row a lane.
+//
+// Words are walked through depth first: the numbers of all children of w come from the beginnings and the endings of
+// w, whose places are kept along the way, so that a sum over splits of a word runs in registers.
+#pragma once
+
+#include "paths.hpp"
+
+namespace sdtw::SDTW_ISA {
+
+// a has levels up to a_depth, b and c up to depth: c_k = alpha a_k + beta b_k + Σ_{0<i<k} a_i ⊗ b_{k-i}.
+template <class T> struct Product {
+    static constexpr int L = lane_count<T>;
+    int channels, depth;
+    T alpha, beta;
+    const T *a, *b;
+    T *c;                                                     // or its gradient
+    T *a_gradient, *b_gradient;                               // in the adjoint
+    Index offset[most_depth + 1];                             // where level k begins
+    Index beginning[most_depth + 1], ending[most_depth + 1];  // of the word so far: its first i letters, the others
+
+    Product(int channels_, int depth_, T alpha_, T beta_, const T *a_, const T *b_, T *c_, T *a_gradient_ = nullptr,
+            T *b_gradient_ = nullptr)
+        : channels(channels_), depth(depth_), alpha(alpha_), beta(beta_), a(a_), b(b_), c(c_), a_gradient(a_gradient_),
+          b_gradient(b_gradient_) {
+        Index at = 0, size = 1;
+        for (int k = 1; k <= depth; ++k) {
+            offset[k] = at;
+            at += (size *= channels);
+        }
+    }
+
+    // The children of the word `node` of `length` letters.
+    template <bool adjoint> void run(int length = 0, Index node = 0) {
+        const int level = length + 1;
+        in_pieces<siblings>(channels, [&]<int H>(int first) {
+            const Index at = (offset[level] + node * channels + first) * L;
+            Vec<T> sum[H];
+            if constexpr (adjoint) {
+                for (int h = 0; h < H; ++h) sum[h] = load<T>(c + at + h * L);
+                for (int h = 0; h < H; ++h) {
+                    if (alpha != T(0))
+                        store<T>(a_gradient + at + h * L,
+                                 fma<T>(splat<T>(alpha), sum[h], load<T>(a_gradient + at + h * L)));
+                    store<T>(b_gradient + at + h * L, fma<T>(splat<T>(beta), sum[h], load<T>(b_gradient + at + h * L)));
+                }
+            } else {
+                for (int h = 0; h < H; ++h) {
+                    sum[h] = splat<T>(beta) * load<T>(b + at + h * L);
+                    if (alpha != T(0)) sum[h] = fma<T>(splat<T>(alpha), load<T>(a + at + h * L), sum[h]);
+                }
+            }
+            for (int i = 1; i < level; ++i) {
+                const Index left = (offset[i] + beginning[i]) * L;
+                const Index right = (offset[level - i] + ending[i] * channels + first) * L;
+                const Vec<T> x = load<T>(a + left);
+                if constexpr (adjoint) {
+                    Vec<T> back = load<T>(a_gradient + left);
+                    for (int h = 0; h < H; ++h) {
+                        back = fma<T>(sum[h], load<T>(b + right + h * L), back);
+                        T *to = b_gradient + right + h * L;
+                        store<T>(to, fma<T>(sum[h], x, load<T>(to)));
+                    }
+                    store<T>(a_gradient + left, back);
+                } else {
+                    for (int h = 0; h < H; ++h) sum[h] = fma<T>(x, load<T>(b + right + h * L), sum[h]);
+                }
+            }
+            if constexpr (!adjoint)
+                for (int h = 0; h < H; ++h) store<T>(c + at + h * L, sum[h]);
+        });
+        if (level == depth) return;
+        Index parent[most_depth + 1];
+        for (int i = 1; i < level; ++i) parent[i] = ending[i];
+        for (int letter = 0; letter < channels; ++letter) {
+            for (int i = 1; i < level; ++i) ending[i] = parent[i] * channels + letter;
+            ending[level] = 0;
+            beginning[level] = node * channels + letter;
+            run<adjoint>(level, node * channels + letter);
+        }
+        for (int i = 1; i < level; ++i) ending[i] = parent[i];
+    }
+};
+
+template <class T> Index algebra_size(int channels, int depth) {
+    const Index words = count_words(channels, depth);
+    Index stages = 0;
+    for (int k = 1; k <= depth; ++k) stages += count_words(channels, k);
+    return (2 * words + 2 * stages + 2 * words) * lane_count<T>;
+}
+
+template <class T>
+void product(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b, const Rows<T> &out, T *scratch) {
+    const Index words = count_words(channels, depth), size = words * lane_count<T>;
+    rows_to_lanes<T>(a.row, words, scratch);
+    rows_to_lanes<T>(b.row, words, scratch + size);
+    Product<T>(channels, depth, T(1), T(1), scratch, scratch + size, scratch + 2 * size).template run<false>();
+    lanes_to_rows<T>(scratch + 2 * size, words, out.row);
+}
+
+template <class T>
+void product_backward(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b,
+                      const Rows<const T> &gradient, const Rows<T> &a_gradient, const Rows<T> &b_gradient, T *scratch) {
+    const Index words = count_words(channels, depth), size = words * lane_count<T>;
+    rows_to_lanes<T>(a.row, words, scratch);
+    rows_to_lanes<T>(b.row, words, scratch + size);
+    rows_to_lanes<T>(gradient.row, words, scratch + 2 * size);
+    for (Index i = 3 * size; i < 5 * size; ++i) scratch[i] = T(0);
+    Product<T>(channels, depth, T(1), T(1), scratch, scratch + size, scratch + 2 * size, scratch + 3 * size,
+               scratch + 4 * size)
+        .template run<true>();
+    lanes_to_rows<T>(scratch + 3 * size, words, a_gradient.row);
+    lanes_to_rows<T>(scratch + 4 * size, words, b_gradient.row);
+}
+
+// Horner's form: y_depth = c_depth x, then y_m = c_m x + y_{m+1} ⊗ x, of which levels up to depth - m + 1 matter.
+// Stage k, k = 1 … depth, is y_{depth-k+1}, with levels up to k. Returns where the last begins.
+template <class T> T *series_stages(int channels, int depth, const T *coefficients, const T *x, T *stages) {
+    constexpr int L = lane_count<T>;
+    const T *before = nullptr;
+    for (int k = 1; k <= depth; ++k) {
+        const T c = coefficients[depth - k];
+        if (k == 1)
+            for (Index i = 0; i < channels * L; i += L) store<T>(stages + i, splat<T>(c) * load<T>(x + i));
+        else
+            Product<T>(channels, k, T(0), c, before, x, stages).template run<false>();
+        before = stages;
+        if (k < depth) stages += count_words(channels, k) * L;
+    }
+    return stages;
+}
+
+template <class T>
+void series(int channels, int depth, const T *coefficients, const Rows<const T> &x, const Rows<T> &out, T *scratch) {
+    const Index words = count_words(channels, depth);
+    rows_to_lanes<T>(x.row, words, scratch);
+    const T *last = series_stages<T>(channels, depth, coefficients, scratch, scratch + words * lane_count<T>);
+    lanes_to_rows<T>(last, words, out.row);
+}
+
+template <class T>
+void series_backward(int channels, int depth, const T *coefficients, const Rows<const T> &x,
+                     const Rows<const T> &gradient, const Rows<T> &x_gradient, T *scratch) {
+    constexpr int L = lane_count<T>;
+    const Index words = count_words(channels, depth), size = words * L;
+    T *x_back = scratch + size, *back = x_back + size, *next = back + size, *stages = next + size;
+    rows_to_lanes<T>(x.row, words, scratch);
+    rows_to_lanes<T>(gradient.row, words, back);
+    for (Index i = 0; i < size; ++i) x_back[i] = T(0);
+    const T *stage = series_stages<T>(channels, depth, coefficients, scratch, stages);
+    for (int k = depth; k >= 1; --k) {
+        const T c = coefficients[depth - k];
+        if (k == 1) {
+            for (Index i = 0; i < channels * L; i += L)
+                store<T>(x_back + i, fma<T>(splat<T>(c), load<T>(back + i), load<T>(x_back + i)));
+            break;
+        }
+        const Index shorter = count_words(channels, k - 1) * L;
+        stage -= shorter;
+        for (Index i = 0; i < shorter; ++i) next[i] = T(0);
+        Product<T>(channels, k, T(0), c, stage, scratch, back, next, x_back).template run<true>();
+        T *swap = back;
+        back = next;
+        next = swap;
+    }
+    lanes_to_rows<T>(x_back, words, x_gradient.row);
+}
+
+}  // namespace sdtw::SDTW_ISA

@@ -1,0 +1,442 @@
+// Plans the work on signatures, shares it among threads, joins what was cut.
+#include "engine.hpp"
+
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "../engine.hpp"
+#include "../team.hpp"
+#include "plan.hpp"
+
+namespace sdtw::signatures {
+namespace {
+
+template <class T> const Kernels<T> &choose();
+#ifdef SDTW_X86
+template <> const Kernels<float> &choose<float>() {
+    const std::string name = instruction_set();
+    return name == "v4" ? v4::float_signatures : name == "v3" ? v3::float_signatures : v2::float_signatures;
+}
+template <> const Kernels<double> &choose<double>() {
+    const std::string name = instruction_set();
+    return name == "v4" ? v4::double_signatures : name == "v3" ? v3::double_signatures : v2::double_signatures;
+}
+#else
+template <> const Kernels<float> &choose<float>() { return generic::float_signatures; }
+template <> const Kernels<double> &choose<double>() { return generic::double_signatures; }
+#endif
+
+// Memory without values, aligned to a vector.
+template <class T> class Buffer {
+  public:
+    explicit Buffer(Index size)
+        : data_(
+              static_cast<T *>(::operator new(static_cast<std::size_t>(std::max<Index>(size, 1)) * sizeof(T), align))) {
+    }
+    T *data() const { return data_.get(); }
+
+  private:
+    static constexpr std::align_val_t align{64};
+    struct Delete {
+        void operator()(T *p) const { ::operator delete(p, align); }
+    };
+    std::unique_ptr<T, Delete> data_;
+};
+
+constexpr double worth_a_thread = 2e6;  // multiply-adds
+
+int team_size(int n_threads, Index units, double work) {
+    const double most = std::min({static_cast<double>(n_threads), static_cast<double>(units), work / worth_a_thread});
+    return std::max(1, static_cast<int>(most));
+}
+
+// Calls work(scratch, unit) for all units.
+template <class T, class Work>
+void share(int n_threads, Index units, double cost, Index scratch_size, std::atomic<bool> &stop, Work &&work) {
+    std::atomic<Index> next{0};
+    run_team(team_size(n_threads, units, cost), stop, [&](int) {
+        Buffer<T> scratch(scratch_size);
+        for (Index i; !stop && (i = next++) < units;) work(scratch.data(), i);
+    });
+}
+
+// The paths, each cut into parts of nearly equal length: part i of a path is a path of its own.
+template <class T> struct Parts {
+    const Paths<T> &paths;
+    Index per_path;
+    int depth, prefix;
+    Index slots;  // lanes that a path takes
+
+    Parts(const Paths<T> &paths_, int depth_, bool stream)
+        : paths(paths_), per_path(stream ? 1 : count_parts(paths_.n_paths, paths_.steps(), paths_.channels, depth_)),
+          depth(depth_),
+          prefix(choose_prefix(count(), paths_.channels, depth_, kernels<T>().lanes, static_cast<int>(sizeof(T)))),
+          slots(1) {
+        for (int i = 0; i < prefix; ++i) slots *= paths.channels;
+    }
+
+    Index count() const { return paths.n_paths * per_path; }
+    Index begin(Index part) const { return paths.steps() * part / per_path; }
+    Index longest() const { return (paths.steps() + per_path - 1) / per_path; }
+    Index groups() const { return (count() * slots + kernels<T>().lanes - 1) / kernels<T>().lanes; }
+    double cost() const {
+        return static_cast<double>(paths.n_paths) * static_cast<double>(paths.steps()) *
+               step_cost(paths.channels, depth);
+    }
+
+    // Lanes from `first` on, lane l being word `first + l` % slots of part (first + l) / slots. Lanes not before `end`
+    // are idle. part[l] is -1 there.
+    Group<T> group(Index first, Index end, const T *initial, Index words, T *scratch, Index *part) const {
+        Group<T> g{};
+        const int d = paths.channels;
+        g.channels = d;
+        g.depth = depth;
+        g.prefix = prefix;
+        g.scratch = scratch;
+        g.room = longest();
+        for (int l = 0; l < kernels<T>().lanes; ++l) {
+            const Index slot = first + l;
+            part[l] = slot < end ? slot / slots : -1;
+            if (slot >= end) continue;
+            const Index path = part[l] / per_path, piece = part[l] % per_path;
+            const Index from = begin(piece), to = begin(piece + 1);
+            const T *points = paths.points + path * paths.n_points * d;
+            const T *before = points;
+            if (paths.basepoints)
+                before = paths.basepoints + path * d;
+            else
+                points += d;
+            const Index length = paths.lengths ? paths.lengths[path] - (paths.basepoints ? 0 : 1) : paths.steps();
+            g.before[l] = from > 0 ? points + (from - 1) * d : before;
+            g.points[l] = points + from * d;
+            g.steps[l] = std::clamp<Index>(length - from, 0, to - from);
+            g.longest = std::max(g.longest, g.steps[l]);
+            g.initial[l] = initial && piece == 0 ? initial + path * words : nullptr;
+            Index word = slot % slots;
+            for (int i = prefix - 1; i >= 0; --i, word /= d) g.prefix_index[i][l] = word;
+            Index below = 1;  // the owner of a beginning is the lane whose other letters are all 0
+            for (int i = prefix - 1; i >= 0; --i, below *= d) g.owns[i][l] = slot % slots % below == 0;
+        }
+        return g;
+    }
+};
+
+template <class T, class R> Rows<R> rows_at(R *base, Index size, const Index *index, int lanes, Index stride = 0) {
+    Rows<R> rows{};
+    rows.stride = stride;
+    for (int l = 0; l < lanes; ++l) rows.row[l] = index[l] >= 0 && base ? base + index[l] * size : nullptr;
+    return rows;
+}
+
+template <class T>
+void run_forward(const Parts<T> &parts, bool stream, const T *initial, Index words_initial, T *out, Index words,
+                 int n_threads, std::atomic<bool> &stop) {
+    const int lanes = kernels<T>().lanes;
+    const Index rows = stream ? parts.paths.steps() : 1;
+    const Index scratch =
+        kernels<T>().scratch_size(parts.paths.channels, parts.depth, parts.prefix, parts.longest(), stream, false);
+    share<T>(n_threads, parts.groups(), parts.cost(), scratch, stop, [&](T *memory, Index i) {
+        Index part[most_lanes];
+        Group<T> g = parts.group(i * lanes, parts.count() * parts.slots, initial, words_initial, memory, part);
+        if (stream) g.longest = parts.paths.steps();
+        kernels<T>().forward(g, rows_at<T>(out, rows * words, part, lanes, words), stream);
+    });
+}
+
+// Products of neighbours, of their neighbours, …: level i of the tree holds n_paths * count(i) rows of `stride`.
+template <class T> struct Tree {
+    Index n_paths, stride;
+    int channels, depth;
+    std::vector<Index> counts;
+    std::vector<T *> levels;
+    std::vector<Buffer<T>> memory;
+
+    Tree(Index n_paths_, Index parts, int channels_, int depth_, Index stride_)
+        : n_paths(n_paths_), stride(stride_), channels(channels_), depth(depth_) {
+        for (Index n = parts;; n = (n + 1) / 2) {
+            counts.push_back(n);
+            memory.emplace_back(n_paths * n * stride);
+            levels.push_back(memory.back().data());
+            if (n == 1) break;
+        }
+    }
+
+    T *row(std::size_t level, Index path, Index i) const { return levels[level] + (path * counts[level] + i) * stride; }
+
+    // Calls work(path, pair, level) for all pairs that level + 1 is made of, `lanes` at a time.
+    template <class Work> void pairs(std::size_t level, Work &&work) const {
+        const int lanes = kernels<T>().lanes;
+        const Index per_path = counts[level] / 2;
+        for (Index first = 0; first < n_paths * per_path; first += lanes) {
+            Index path[most_lanes], pair[most_lanes];
+            const int n = static_cast<int>(std::min<Index>(lanes, n_paths * per_path - first));
+            for (int l = 0; l < n; ++l) path[l] = (first + l) / per_path, pair[l] = (first + l) % per_path;
+            work(n, path, pair);
+        }
+    }
+
+    void multiply(T *scratch, Index words) {
+        for (std::size_t i = 0; i + 1 < counts.size(); ++i) {
+            pairs(i, [&](int n, const Index *path, const Index *pair) {
+                Rows<const T> a{}, b{};
+                Rows<T> out{};
+                for (int l = 0; l < n; ++l) {
+                    a.row[l] = row(i, path[l], 2 * pair[l]);
+                    b.row[l] = row(i, path[l], 2 * pair[l] + 1);
+                    out.row[l] = row(i + 1, path[l], pair[l]);
+                }
+                kernels<T>().product(channels, depth, a, b, out, scratch);
+            });
+            if (counts[i] % 2)
+                for (Index p = 0; p < n_paths; ++p)
+                    std::memcpy(row(i + 1, p, counts[i + 1] - 1), row(i, p, counts[i] - 1),
+                                static_cast<std::size_t>(words) * sizeof(T));
+        }
+    }
+};
+
+template <class T>
+void subtract_gradients(const Paths<T> &paths, const T *increments, T *points, T *basepoints, Index first, Index end) {
+    const int d = paths.channels;
+    const Index steps = paths.steps(), size = paths.n_points * d;
+    for (Index p = first; p < end; ++p) {
+        const T *z = increments + p * steps * d;
+        T *x = points + p * size;
+        const Index shift = paths.basepoints ? 0 : d;  // increment i ends at point i, or i + 1
+        if (basepoints)
+            for (int c = 0; c < d; ++c) basepoints[p * d + c] = steps > 0 ? -z[c] : T(0);
+        for (int c = 0; c < shift; ++c) x[c] = steps > 0 ? -z[c] : T(0);
+        for (Index i = 0; i < (steps - 1) * d; ++i) x[shift + i] = z[i] - z[i + d];
+        for (Index i = std::max<Index>(steps - 1, 0) * d; i < steps * d; ++i) x[shift + i] = z[i];
+    }
+}
+
+template <class T>
+void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T *out, const T *gradient, Index words,
+                  T *increments, T *initials, int n_threads, std::atomic<bool> &stop) {
+    const Paths<T> &paths = parts.paths;
+    const int d = paths.channels, lanes = kernels<T>().lanes;
+    const Index rows = stream ? paths.steps() : 1, size = paths.steps() * d;
+    const Index scratch = kernels<T>().scratch_size(d, parts.depth, parts.prefix, parts.longest(), stream, true);
+    const double cost = 3 * parts.cost();
+    auto run = [&](T *memory, Index first, Index end, T *z, T *start) {
+        Index part[most_lanes], path[most_lanes];
+        Group<T> g = parts.group(first, end, initial, words, memory, part);
+        if (stream) g.longest = paths.steps();
+        T *to[most_lanes] = {}, *begin[most_lanes] = {};
+        for (int l = 0; l < lanes; ++l) {
+            if (part[l] < 0) continue;
+            path[l] = part[l] / parts.per_path;
+            const Index piece = part[l] % parts.per_path;
+            to[l] = z + path[l] * size + parts.begin(piece) * d;
+            if (start && piece == 0) begin[l] = start + path[l] * words;
+        }
+        kernels<T>().backward(g, rows_at<T>(gradient, rows * words, part, lanes, words), stream,
+                              rows_at<T>(out, rows * words, part, lanes, words), to, begin);
+    };
+    // A unit is some parts whose lanes fill whole groups: no two threads then write to the same place.
+    const Index unit = static_cast<Index>(lanes) / std::gcd<Index>(lanes, parts.slots);
+    const Index units = (parts.count() + unit - 1) / unit;
+    const Index all = parts.count() * parts.slots;
+    if (units > 1 || n_threads == 1 || parts.groups() == 1) {
+        share<T>(n_threads, units, cost, scratch, stop, [&](T *memory, Index i) {
+            const Index end = std::min((i + 1) * unit * parts.slots, all);
+            for (Index first = i * unit * parts.slots; first < end && !stop; first += lanes)
+                run(memory, first, end, increments, initials);
+        });
+        return;
+    }
+    // One unit of several groups: each thread adds to numbers of its own.
+    const int team = team_size(n_threads, parts.groups(), cost);
+    const Index own = paths.n_paths * size, own_initials = initials ? paths.n_paths * words : 0;
+    std::vector<T> sums(static_cast<std::size_t>((team - 1) * (own + own_initials)));
+    run_team(team, stop, [&](int thread) {
+        Buffer<T> memory(scratch);
+        T *z = thread ? sums.data() + (thread - 1) * (own + own_initials) : increments;
+        T *start = !initials ? nullptr : thread ? z + own : initials;
+        for (Index i = parts.groups() * thread / team; i < parts.groups() * (thread + 1) / team && !stop; ++i)
+            run(memory.data(), i * lanes, all, z, start);
+    });
+    for (int thread = 1; thread < team; ++thread) {
+        const T *z = sums.data() + (thread - 1) * (own + own_initials);
+        for (Index i = 0; i < own; ++i) increments[i] += z[i];
+        for (Index i = 0; i < own_initials; ++i) initials[i] += z[own + i];
+    }
+}
+
+// Calls work(a row's index for each lane) for all rows, `lanes` at a time.
+template <class T, class Work>
+void over_rows(Index n_rows, int channels, int depth, double cost, int n_threads, std::atomic<bool> &stop,
+               Work &&work) {
+    const int lanes = kernels<T>().lanes;
+    share<T>(n_threads, (n_rows + lanes - 1) / lanes, cost * static_cast<double>(n_rows),
+             kernels<T>().algebra_size(channels, depth), stop, [&](T *scratch, Index i) {
+                 Index index[most_lanes];
+                 for (int l = 0; l < lanes; ++l) index[l] = i * lanes + l < n_rows ? i * lanes + l : -1;
+                 work(index, scratch);
+             });
+}
+
+template <class T> std::vector<T> convert(const double *coefficients, int depth) {
+    std::vector<T> c;
+    for (int i = 0; i < depth; ++i) c.push_back(static_cast<T>(coefficients[i]));
+    return c;
+}
+
+}  // namespace
+
+template <> const Kernels<float> &kernels<float>() {
+    static const Kernels<float> &table = choose<float>();
+    return table;
+}
+template <> const Kernels<double> &kernels<double>() {
+    static const Kernels<double> &table = choose<double>();
+    return table;
+}
+
+template <class T>
+void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, T *out, int n_threads,
+               std::atomic<bool> &stop) {
+    const Index words = count_words(paths.channels, depth);
+    if (paths.n_paths == 0) return;
+    const Parts<T> parts(paths, depth, stream);
+    if (parts.per_path == 1) return run_forward(parts, stream, initial, words, out, words, n_threads, stop);
+    Tree<T> tree(paths.n_paths, parts.per_path, paths.channels, depth, words);
+    run_forward(parts, stream, initial, words, tree.levels[0], words, n_threads, stop);
+    if (stop) return;
+    Buffer<T> scratch(kernels<T>().algebra_size(paths.channels, depth));
+    tree.levels.back() = out;
+    tree.multiply(scratch.data(), words);
+}
+
+template <class T>
+void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *initial, const T *out,
+                        const T *gradient, T *points, T *basepoints, T *initials, int n_threads,
+                        std::atomic<bool> &stop) {
+    const int d = paths.channels;
+    const Index words = count_words(d, depth);
+    if (paths.n_paths == 0) return;
+    const Parts<T> parts(paths, depth, stream);
+    std::vector<T> increments(static_cast<std::size_t>(paths.n_paths * paths.steps() * d));
+    if (initials) std::fill(initials, initials + paths.n_paths * words, T(0));
+    if (parts.per_path == 1) {
+        run_backward(parts, stream, initial, out, gradient, words, increments.data(), initials, n_threads, stop);
+    } else {
+        // The gradient of a product does not need the last level of its factors, nor does that of a path.
+        Tree<T> tree(paths.n_paths, parts.per_path, d, depth, words),
+            back(paths.n_paths, parts.per_path, d, depth, words);
+        Buffer<T> scratch(kernels<T>().algebra_size(d, depth));
+        const Index shorter = count_words(d, depth - 1);
+        if (depth > 1) {
+            Parts<T> low = parts;
+            low.depth = depth - 1;
+            low.prefix = choose_prefix(low.count(), d, low.depth, kernels<T>().lanes, static_cast<int>(sizeof(T)));
+            low.slots = 1;
+            for (int i = 0; i < low.prefix; ++i) low.slots *= d;
+            run_forward(low, false, initial, words, tree.levels[0], words, n_threads, stop);
+            if (stop) return;
+        }
+        for (std::size_t i = 0; i < tree.levels.size(); ++i)
+            for (Index r = 0; r < paths.n_paths * tree.counts[i]; ++r)
+                std::fill(tree.levels[i] + r * words + shorter, tree.levels[i] + (r + 1) * words, T(0));
+        if (depth > 1) {
+            tree.depth = depth - 1;
+            tree.multiply(scratch.data(), shorter);
+            tree.depth = depth;
+        }
+        std::memcpy(back.levels.back(), gradient, static_cast<std::size_t>(paths.n_paths * words) * sizeof(T));
+        for (std::size_t i = tree.counts.size() - 1; i-- > 0;) {
+            tree.pairs(i, [&](int n, const Index *path, const Index *pair) {
+                Rows<const T> a{}, b{}, incoming{};
+                Rows<T> a_back{}, b_back{};
+                for (int l = 0; l < n; ++l) {
+                    a.row[l] = tree.row(i, path[l], 2 * pair[l]);
+                    b.row[l] = tree.row(i, path[l], 2 * pair[l] + 1);
+                    incoming.row[l] = back.row(i + 1, path[l], pair[l]);
+                    a_back.row[l] = back.row(i, path[l], 2 * pair[l]);
+                    b_back.row[l] = back.row(i, path[l], 2 * pair[l] + 1);
+                }
+                kernels<T>().product_backward(d, depth, a, b, incoming, a_back, b_back, scratch.data());
+            });
+            if (tree.counts[i] % 2)
+                for (Index p = 0; p < paths.n_paths; ++p)
+                    std::memcpy(back.row(i, p, tree.counts[i] - 1), back.row(i + 1, p, tree.counts[i + 1] - 1),
+                                static_cast<std::size_t>(words) * sizeof(T));
+        }
+        run_backward(parts, stream, initial, out, static_cast<const T *>(back.levels[0]), words, increments.data(),
+                     initials, n_threads, stop);
+    }
+    if (stop) return;
+    subtract_gradients(paths, increments.data(), points, basepoints, 0, paths.n_paths);
+}
+
+template <class T>
+void product(Index n_rows, int channels, int depth, const T *a, const T *b, T *out, int n_threads,
+             std::atomic<bool> &stop) {
+    const Index words = count_words(channels, depth);
+    const int lanes = kernels<T>().lanes;
+    over_rows<T>(n_rows, channels, depth, product_cost(channels, depth), n_threads, stop,
+                 [&](const Index *i, T *scratch) {
+                     kernels<T>().product(channels, depth, rows_at<T>(a, words, i, lanes),
+                                          rows_at<T>(b, words, i, lanes), rows_at<T>(out, words, i, lanes), scratch);
+                 });
+}
+
+template <class T>
+void product_gradient(Index n_rows, int channels, int depth, const T *a, const T *b, const T *gradient, T *a_gradient,
+                      T *b_gradient, int n_threads, std::atomic<bool> &stop) {
+    const Index words = count_words(channels, depth);
+    const int lanes = kernels<T>().lanes;
+    over_rows<T>(
+        n_rows, channels, depth, 2 * product_cost(channels, depth), n_threads, stop, [&](const Index *i, T *scratch) {
+            kernels<T>().product_backward(channels, depth, rows_at<T>(a, words, i, lanes),
+                                          rows_at<T>(b, words, i, lanes), rows_at<T>(gradient, words, i, lanes),
+                                          rows_at<T>(a_gradient, words, i, lanes),
+                                          rows_at<T>(b_gradient, words, i, lanes), scratch);
+        });
+}
+
+template <class T>
+void series(Index n_rows, int channels, int depth, const double *coefficients, const T *x, T *out, int n_threads,
+            std::atomic<bool> &stop) {
+    const Index words = count_words(channels, depth);
+    const int lanes = kernels<T>().lanes;
+    const std::vector<T> c = convert<T>(coefficients, depth);
+    over_rows<T>(n_rows, channels, depth, depth * product_cost(channels, depth), n_threads, stop,
+                 [&](const Index *i, T *scratch) {
+                     kernels<T>().series(channels, depth, c.data(), rows_at<T>(x, words, i, lanes),
+                                         rows_at<T>(out, words, i, lanes), scratch);
+                 });
+}
+
+template <class T>
+void series_gradient(Index n_rows, int channels, int depth, const double *coefficients, const T *x, const T *gradient,
+                     T *x_gradient, int n_threads, std::atomic<bool> &stop) {
+    const Index words = count_words(channels, depth);
+    const int lanes = kernels<T>().lanes;
+    const std::vector<T> c = convert<T>(coefficients, depth);
+    over_rows<T>(n_rows, channels, depth, 3 * depth * product_cost(channels, depth), n_threads, stop,
+                 [&](const Index *i, T *scratch) {
+                     kernels<T>().series_backward(channels, depth, c.data(), rows_at<T>(x, words, i, lanes),
+                                                  rows_at<T>(gradient, words, i, lanes),
+                                                  rows_at<T>(x_gradient, words, i, lanes), scratch);
+                 });
+}
+
+#define SDTW_INSTANTIATE(T)                                                                                          \
+    template void signature<T>(const Paths<T> &, int, bool, const T *, T *, int, std::atomic<bool> &);               \
+    template void signature_gradient<T>(const Paths<T> &, int, bool, const T *, const T *, const T *, T *, T *, T *, \
+                                        int, std::atomic<bool> &);                                                   \
+    template void product<T>(Index, int, int, const T *, const T *, T *, int, std::atomic<bool> &);                  \
+    template void product_gradient<T>(Index, int, int, const T *, const T *, const T *, T *, T *, int,               \
+                                      std::atomic<bool> &);                                                          \
+    template void series<T>(Index, int, int, const double *, const T *, T *, int, std::atomic<bool> &);              \
+    template void series_gradient<T>(Index, int, int, const double *, const T *, const T *, T *, int,                \
+                                     std::atomic<bool> &);
+SDTW_INSTANTIATE(float)
+SDTW_INSTANTIATE(double)
+
+}  // namespace sdtw::signatures

@@ -1,0 +1,250 @@
+// S ⊗ exp(z_1) ⊗ … ⊗ exp(z_n) for a few increments at once, and its adjoint.
+//
+// Level k of S ⊗ exp(z) is, for the word w = c_1…c_k, in Horner's form
+//     S[w] + z[c_k] (S[c_1…c_{k-1}] + z[c_{k-1}]/2 (S[c_1…c_{k-2}] + …)),
+// which needs nothing but beginnings of w. So the words are walked through as a tree, depth first. A node of level j
+// passes on, for each level k > j and each increment, how far the form of level k has come: its chain
+//     chain_k(w, t) = S_t[w]/(k-j)! + chain_k(parent, t) z_t[c_j],   chain_k(root) = 1/k!,
+// and the word itself ends the chain of its own level: S_{t+1}[w] = S_t[w] + chain_j(parent, t) z_t[c_j].
+// Dividing by factorials instead of multiplying z by 1/2, 1/3, … leaves only z itself to be read. Chains stay in the
+// first cache; each S[w] is read and written once for block_steps increments. On the two longest levels, where nearly
+// all words are, an increment costs one multiply-add a chain and word, and for the last the sum over increments runs
+// in registers, as a matrix product does.
+//
+// The adjoint walks the same tree: down it repeats the chains, up it collects their gradients. It needs S before the
+// block, of all levels but the last, so nothing is ever divided out again.
+#pragma once
+
+#include "rows.hpp"
+
+namespace sdtw::SDTW_ISA {
+
+using signatures::block_steps;
+using signatures::most_depth;
+
+constexpr int siblings = 4;                          // nodes whose chains are made together
+constexpr int letters = vector_bytes == 64 ? 4 : 2;  // ends of words for each of them that fit the registers
+constexpr int unrolled = 8;                          // longest list of chains with code of its own
+
+template <class T> struct Factorials {
+    T inverse[most_depth + 1];
+    constexpr Factorials() : inverse{} {
+        double value = 1;
+        for (int k = 0; k <= most_depth; ++k) {
+            inverse[k] = static_cast<T>(1 / value);
+            value *= k + 1;
+        }
+    }
+};
+template <class T> constexpr Factorials<T> factorials{};
+
+// Where everything lies; the root is level 0. Levels up to `prefix` have one node, whose letter is the lane's own.
+template <class T> struct Walk {
+    int channels, depth, prefix, steps;
+    const T *z, *prefix_z;  // [step][channel], [step][level of the prefix]
+    T *z_gradient, *prefix_z_gradient;
+    T *state[most_depth + 1], *gradient[most_depth + 1];  // of level k, k = 1 … depth
+    T *chain[most_depth], *chain_gradient[most_depth];    // of `siblings` nodes of level k, each [step][k' - k]
+
+    int fan(int level) const { return level < prefix ? 1 : channels; }
+    Index z_stride(int level) const { return (level < prefix ? prefix : channels) * lane_count<T>; }
+    const T *letters_of(int level) const { return level < prefix ? prefix_z + level * lane_count<T> : z; }
+    T *letter_gradients_of(int level) const {
+        return level < prefix ? prefix_z_gradient + level * lane_count<T> : z_gradient;
+    }
+};
+
+// From a node with R chains to G of its children.
+template <class T, int fixed, int G>
+void extend(const T *chain, int R, const T *z, Index z_stride, int steps, T *state, T *child) {
+    constexpr int L = lane_count<T>;
+    if constexpr (fixed > 0) R = fixed;
+    Vec<T> s[G];
+    for (int g = 0; g < G; ++g) s[g] = load<T>(state + g * L);
+    for (int t = 0; t < steps; ++t, chain += R * L, z += z_stride) {
+        const Vec<T> own = load<T>(chain);
+        for (int g = 0; g < G; ++g) {
+            const Vec<T> letter = load<T>(z + g * L);
+            T *out = child + (g * block_steps + t) * (R - 1) * L;
+            for (int q = 1; q < R; ++q) {
+                const Vec<T> start = q == 1 ? s[g] : s[g] * factorials<T>.inverse[q];
+                store<T>(out + (q - 1) * L, fma<T>(load<T>(chain + q * L), letter, start));
+            }
+            s[g] = fma<T>(own, letter, s[g]);
+        }
+    }
+    for (int g = 0; g < G; ++g) store<T>(state + g * L, s[g]);
+}
+
+// The adjoint of extend; state_gradient holds that of the state after the steps, then before.
+template <class T, int fixed, int G>
+void extend_adjoint(const T *chain, int R, const T *z, Index z_stride, int steps, T *state_gradient,
+                    const T *child_gradient, T *chain_gradient, T *z_gradient) {
+    constexpr int L = lane_count<T>;
+    if constexpr (fixed > 0) R = fixed;
+    Vec<T> s[G];
+    for (int g = 0; g < G; ++g) s[g] = load<T>(state_gradient + g * L);
+    for (int t = steps - 1; t >= 0; --t) {
+        const T *from = chain + t * R * L, *letter = z + t * z_stride;
+        T *back = chain_gradient + t * R * L, *letter_back = z_gradient + t * z_stride;
+        Vec<T> sums[G], own = load<T>(from), own_back = load<T>(back);
+        for (int g = 0; g < G; ++g) {
+            sums[g] = fma<T>(own, s[g], load<T>(letter_back + g * L));
+            own_back = fma<T>(s[g], load<T>(letter + g * L), own_back);
+        }
+        store<T>(back, own_back);
+        for (int q = 1; q < R; ++q) {
+            const Vec<T> value = load<T>(from + q * L);
+            Vec<T> value_back = load<T>(back + q * L);
+            for (int g = 0; g < G; ++g) {
+                const Vec<T> incoming = load<T>(child_gradient + ((g * block_steps + t) * (R - 1) + q - 1) * L);
+                sums[g] = fma<T>(value, incoming, sums[g]);
+                value_back = fma<T>(incoming, load<T>(letter + g * L), value_back);
+                s[g] = q == 1 ? s[g] + incoming : fma<T>(incoming, splat<T>(factorials<T>.inverse[q]), s[g]);
+            }
+            store<T>(back + q * L, value_back);
+        }
+        for (int g = 0; g < G; ++g) store<T>(letter_back + g * L, sums[g]);
+    }
+    for (int g = 0; g < G; ++g) store<T>(state_gradient + g * L, s[g]);
+}
+
+// The last letter: G siblings of the last but one level, H letters each. The chain of a sibling is one number a step.
+template <class T, int G, int H>
+void finish(const T *chain, const T *z, Index z_stride, int steps, T *state, int fan) {
+    constexpr int L = lane_count<T>;
+    Vec<T> sum[G][H];
+    for (int g = 0; g < G; ++g)
+        for (int h = 0; h < H; ++h) sum[g][h] = load<T>(state + (g * fan + h) * L);
+    for (int t = 0; t < steps; ++t, z += z_stride) {
+        Vec<T> letter[H];
+        for (int h = 0; h < H; ++h) letter[h] = load<T>(z + h * L);
+        for (int g = 0; g < G; ++g) {
+            const Vec<T> value = load<T>(chain + (g * block_steps + t) * L);
+            for (int h = 0; h < H; ++h) sum[g][h] = fma<T>(value, letter[h], sum[g][h]);
+        }
+    }
+    for (int g = 0; g < G; ++g)
+        for (int h = 0; h < H; ++h) store<T>(state + (g * fan + h) * L, sum[g][h]);
+}
+
+template <class T, int G, int H>
+void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const T *gradient, int fan,
+                    T *chain_gradient, T *z_gradient) {
+    constexpr int L = lane_count<T>;
+    Vec<T> incoming[G][H];
+    for (int g = 0; g < G; ++g)
+        for (int h = 0; h < H; ++h) incoming[g][h] = load<T>(gradient + (g * fan + h) * L);
+    for (int t = 0; t < steps; ++t, z += z_stride, z_gradient += z_stride) {
+        Vec<T> letter[H], letter_back[H];
+        for (int h = 0; h < H; ++h) {
+            letter[h] = load<T>(z + h * L);
+            letter_back[h] = load<T>(z_gradient + h * L);
+        }
+        for (int g = 0; g < G; ++g) {
+            T *back = chain_gradient + (g * block_steps + t) * L;
+            const Vec<T> value = load<T>(chain + (g * block_steps + t) * L);
+            Vec<T> sum = load<T>(back);
+            for (int h = 0; h < H; ++h) {
+                sum = fma<T>(incoming[g][h], letter[h], sum);
+                letter_back[h] = fma<T>(incoming[g][h], value, letter_back[h]);
+            }
+            store<T>(back, sum);
+        }
+        for (int h = 0; h < H; ++h) store<T>(z_gradient + h * L, letter_back[h]);
+    }
+}
+
+// Calls work<size>(first) for first = 0, size, …: all of `n`, in pieces of at most `most`, as equal as they can be.
+template <int most, class Work> SDTW_INLINE void in_pieces(int n, Work &&work) {
+    const int pieces = (n + most - 1) / most;
+    for (int first = 0, piece = 0; piece < pieces; ++piece) {
+        const int size = (n - first + pieces - piece - 1) / (pieces - piece);
+        if (size == 1) work.template operator()<1>(first);
+        if constexpr (most >= 2)
+            if (size == 2) work.template operator()<2>(first);
+        if constexpr (most >= 3)
+            if (size == 3) work.template operator()<3>(first);
+        if constexpr (most >= 4)
+            if (size == 4) work.template operator()<4>(first);
+        first += size;
+    }
+}
+
+// Calls work<R> with R as a constant where it is small, else with 0.
+template <int R = 2, class Work> SDTW_INLINE void with_chains(int chains, Work &&work) {
+    if constexpr (R > unrolled)
+        work.template operator()<0>();
+    else if (chains == R)
+        work.template operator()<R>();
+    else
+        with_chains<R + 1>(chains, work);
+}
+
+template <class T, int G> void finish_all(const Walk<T> &w, int level, const T *chain, Index node) {
+    constexpr int L = lane_count<T>;
+    const int fan = w.fan(level);
+    in_pieces<letters>(fan, [&]<int H>(int h) {
+        finish<T, G, H>(chain, w.letters_of(level) + h * L, w.z_stride(level), w.steps,
+                        w.state[level + 1] + (node * fan + h) * L, fan);
+    });
+}
+
+template <class T, int G>
+void finish_all_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T *chain_gradient) {
+    constexpr int L = lane_count<T>;
+    const int fan = w.fan(level);
+    in_pieces<letters>(fan, [&]<int H>(int h) {
+        finish_adjoint<T, G, H>(chain, w.letters_of(level) + h * L, w.z_stride(level), w.steps,
+                                w.gradient[level + 1] + (node * fan + h) * L, fan, chain_gradient,
+                                w.letter_gradients_of(level) + h * L);
+    });
+}
+
+// All words that begin with the node.
+template <class T> void descend(const Walk<T> &w, int level, const T *chain, Index node) {
+    constexpr int L = lane_count<T>;
+    const int R = w.depth - level, fan = w.fan(level);
+    if (R == 1) return finish_all<T, 1>(w, level, chain, node);
+    T *child = w.chain[level + 1];
+    in_pieces<siblings>(fan, [&]<int G>(int g) {
+        const Index first = node * fan + g;
+        with_chains(R, [&]<int fixed>() {
+            extend<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
+                                w.state[level + 1] + first * L, child);
+        });
+        if (R == 2) return finish_all<T, G>(w, level + 1, child, first);
+        for (int i = 0; i < G; ++i) descend<T>(w, level + 1, child + i * block_steps * (R - 1) * L, first + i);
+    });
+}
+
+template <class T>
+void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T *chain_gradient) {
+    constexpr int L = lane_count<T>;
+    const int R = w.depth - level, fan = w.fan(level);
+    if (R == 1) return finish_all_adjoint<T, 1>(w, level, chain, node, chain_gradient);
+    T *child = w.chain[level + 1], *child_gradient = w.chain_gradient[level + 1];
+    in_pieces<siblings>(fan, [&]<int G>(int g) {
+        const Index first = node * fan + g;
+        with_chains(R, [&]<int fixed>() {
+            extend<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
+                                w.state[level + 1] + first * L, child);
+        });
+        for (int i = 0; i < G * block_steps * (R - 1); ++i) store<T>(child_gradient + i * L, Vec<T>{});
+        if (R == 2) {
+            finish_all_adjoint<T, G>(w, level + 1, child, first, child_gradient);
+        } else {
+            for (int i = 0; i < G; ++i) {
+                const Index at = i * block_steps * (R - 1) * L;
+                descend_adjoint<T>(w, level + 1, child + at, first + i, child_gradient + at);
+            }
+        }
+        with_chains(R, [&]<int fixed>() {
+            extend_adjoint<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
+                                        w.gradient[level + 1] + first * L, child_gradient, chain_gradient,
+                                        w.letter_gradients_of(level) + g * L);
+        });
+    });
+}
+
+}  // namespace sdtw::SDTW_ISA

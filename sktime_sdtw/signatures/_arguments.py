@@ -1,0 +1,134 @@
+"""Paths and signatures as users pass them: checked, of one dtype, ready for the operators."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import _numpy
+from ._words import check_depth, check_size, count_words
+
+NAN_POLICIES = ("propagate", "raise", "ffill", "skip")
+
+
+def operators(*arrays: Any) -> ModuleType:
+    """Return the operators for torch where a tensor is among the arrays, else those for NumPy."""
+    torch = sys.modules.get("torch")
+    if torch is not None and any(isinstance(x, torch.Tensor) for x in arrays):
+        from . import _torch
+
+        return _torch
+    return _numpy
+
+
+def check_array(x: Any, name: str, ops: ModuleType) -> Any:
+    """Return a floating array of the kind that `ops` works on."""
+    if ops is _numpy:
+        x = np.asarray(x)
+    elif not hasattr(x, "requires_grad"):
+        raise TypeError(f"{name} must be a torch tensor like the other arguments. Got {type(x).__name__}.")
+    if not ops.is_floating(x):
+        raise ValueError(f"{name} must hold floating numbers. Got {x.dtype}.")
+    return x
+
+
+def check_path(path: Any, ops: ModuleType, *, basepoint: bool) -> Any:
+    """Return a path of shape (..., points, channels)."""
+    path = check_array(path, "path", ops)
+    if path.ndim < 2:
+        raise ValueError(
+            "path must have the shape (..., length, channels). Got "
+            f"{tuple(path.shape)}; a path of one channel is path[:, None]."
+        )
+    if path.shape[-1] == 0:
+        raise ValueError(f"path must have at least one channel. Got the shape {tuple(path.shape)}.")
+    least = 1 if basepoint else 2
+    if path.shape[-2] < least:
+        raise ValueError(
+            f"path must have at least {least} point(s) {'beside a basepoint' if basepoint else ''}. "
+            f"Got the shape {tuple(path.shape)}."
+        )
+    return path
+
+
+def check_same(x: Any, name: str, path: Any, shape: tuple[int, ...], ops: ModuleType) -> Any:
+    """Return an array that belongs to the path: its kind, dtype and device, and this shape."""
+    x = check_array(x, name, ops)
+    if tuple(x.shape) != shape:
+        raise ValueError(f"{name} must have the shape {shape}. Got {tuple(x.shape)}.")
+    if x.dtype != path.dtype or getattr(x, "device", None) != getattr(path, "device", None):
+        raise ValueError(f"{name} must have the dtype and device of the path, {path.dtype}. Got {x.dtype}.")
+    return x
+
+
+def check_lengths(lengths: Any, path: Any, ops: ModuleType, *, least: int) -> Any:
+    """Return lengths as integers, one for each path, between `least` and the number of points."""
+    if lengths is None:
+        return None
+    values = ops.to_numpy(lengths)
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers. Got {values.dtype}.")
+    if values.shape != tuple(path.shape[:-2]):
+        raise ValueError(f"lengths must have the shape {tuple(path.shape[:-2])}. Got {values.shape}.")
+    if values.size and (values.min() < least or values.max() > path.shape[-2]):
+        raise ValueError(
+            f"lengths must lie between {least} and {path.shape[-2]}, the number of points. "
+            f"Got {values.min()} to {values.max()}."
+        )
+    return ops.index(lengths, path)
+
+
+def check_signature(x: Any, name: str, channels: int, depth: int, scalar_term: bool, ops: ModuleType) -> Any:
+    """Return signatures without their scalar term, in the dtype that is computed in."""
+    x = check_array(x, name, ops)
+    words = count_words(channels, depth)
+    if x.ndim < 1 or x.shape[-1] != words + scalar_term:
+        raise ValueError(
+            f"{name} must have {words + scalar_term} numbers in its last dimension, those of {channels} "
+            f"channels to depth {depth}{' with' if scalar_term else ' without'} a scalar term. "
+            f"Got the shape {tuple(x.shape)}."
+        )
+    x = ops.cast(x, ops.working_dtype(x.dtype))
+    return x[..., 1:] if scalar_term else x
+
+
+def check_channels_depth(channels: Any, depth: Any) -> tuple[int, int]:
+    """Return both as ints."""
+    return check_size(channels, "channels"), check_depth(depth)
+
+
+def with_scalar(x: Any, scalar_term: bool, ops: ModuleType) -> Any:
+    """Return signatures with the 1 in front, where wanted."""
+    if not scalar_term:
+        return x
+    return ops.concatenate([ops.ones(x, (*x.shape[:-1], 1)), x], axis=-1)
+
+
+def treat_nan(path: Any, policy: str, lengths: Any, ops: ModuleType) -> Any:
+    """Apply a policy for NaN; see `signature`."""
+    if policy not in NAN_POLICIES:
+        raise ValueError(f"nan_policy must be one of {NAN_POLICIES}. Got {policy!r}.")
+    if policy == "propagate":
+        return path
+    missing = np.isnan(ops.to_numpy(path))
+    if lengths is not None:
+        missing &= (np.arange(path.shape[-2]) < ops.to_numpy(lengths)[..., None])[..., None]
+    if not missing.any():
+        return path
+    if policy == "raise":
+        raise ValueError('path holds NaN. nan_policy="ffill" or "skip" treat it as missing.')
+    if policy == "skip":
+        missing = np.broadcast_to(missing.any(axis=-1, keepdims=True), missing.shape)
+    if missing.all(axis=-2).any():
+        raise ValueError("path has a channel or a path without any number.")
+    # The last point before that has a number; before the first such point, that one.
+    place = np.arange(path.shape[-2])[:, None]
+    last = np.maximum.accumulate(np.where(missing, -1, place), axis=-2)
+    first = np.argmin(missing, axis=-2, keepdims=True)
+    last = np.where(last < 0, first, last)
+    if ops is _numpy:
+        return np.take_along_axis(path, last, axis=-2)
+    return path.gather(-2, ops.index(last, path))

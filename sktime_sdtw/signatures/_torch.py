@@ -1,0 +1,433 @@
+"""The operators on torch tensors: registered with torch.library, with derivatives of any order.
+
+First derivatives run in the engine. Derivatives of those, which hardly any training needs, run in torch, on
+the differentiable definitions in `_reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import _numpy, _reference
+from ._words import count_words
+
+name = "torch"
+
+
+def is_floating(x: Tensor) -> bool:
+    """Whether the dtype is one of real floating numbers."""
+    return bool(x.dtype.is_floating_point)
+
+
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that is computed in: float64 in that, everything shorter in float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the tensor in another dtype."""
+    return x.to(dtype)
+
+
+def zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return zeros of the dtype and on the device of `like`."""
+    return like.new_zeros(tuple(shape))
+
+
+def ones(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return ones of the dtype and on the device of `like`."""
+    return like.new_ones(tuple(shape))
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int) -> Tensor:
+    """Join tensors along an axis."""
+    return torch.cat(list(tensors), dim=axis)
+
+
+def stack(tensors: Sequence[Tensor], axis: int) -> Tensor:
+    """Join tensors along a new axis."""
+    return torch.stack(list(tensors), dim=axis)
+
+
+def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return x as if it had been repeated to this shape."""
+    return x.expand(tuple(shape))
+
+
+def to_numpy(x: Any) -> Any:
+    """Return values without a graph, on the host."""
+    return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+def asarray(x: Any, like: Tensor) -> Tensor:
+    """Return constants as a tensor of the dtype and on the device of `like`."""
+    return torch.as_tensor(x, dtype=like.dtype, device=like.device)
+
+
+def index(x: Any, like: Tensor) -> Tensor:
+    """Return integers that can index `like`."""
+    return torch.as_tensor(x, dtype=torch.int64, device=like.device)
+
+
+def _array(x: Tensor | None) -> Any:
+    if x is None:
+        return None
+    if x.device.type != "cpu":
+        # The CUDA engine is to stand here: it takes the same arguments.
+        raise NotImplementedError(
+            f"Signatures are computed on the CPU. Got a tensor on {x.device}: use x.cpu()."
+        )
+    return x.detach().numpy()
+
+
+def _tensor(x: Any) -> Tensor:
+    return torch.from_numpy(x)
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def _front(x: Tensor | None, axis: int | None, size: int) -> Tensor | None:
+    """Move the axis of a vmap to the front; repeat what has none."""
+    if x is None:
+        return None
+    return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
+
+
+# --- signature
+
+
+@torch.library.custom_op("sktime_sdtw::signature", mutates_args=())
+def signature_op(
+    points: Tensor,
+    basepoint: Tensor | None,
+    lengths: Tensor | None,
+    depth: int,
+    stream: bool,
+    initial: Tensor | None,
+) -> Tensor:
+    """Signatures of (..., points, channels)."""
+    arrays = _array(points), _array(basepoint), _array(lengths)
+    return _tensor(_numpy.signature(*arrays, depth, stream, _array(initial), _threads()))
+
+
+@torch.library.custom_op("sktime_sdtw::signature_gradient", mutates_args=())
+def signature_gradient_op(
+    points: Tensor,
+    basepoint: Tensor | None,
+    lengths: Tensor | None,
+    depth: int,
+    stream: bool,
+    initial: Tensor | None,
+    out: Tensor | None,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients with respect to points, basepoint and initial; empty for those that are None."""
+    arrays = _array(points), _array(basepoint), _array(lengths)
+    given = _array(initial), _array(out), _array(gradient)
+    found = _numpy.signature_gradient(*arrays, depth, stream, *given, _threads())
+    return tuple(points.new_empty(0) if x is None else _tensor(x) for x in found)
+
+
+@signature_op.register_fake
+def _(points, basepoint, lengths, depth, stream, initial):  # type: ignore[no-untyped-def]
+    *leading, n, d = points.shape
+    words = count_words(int(d), depth)
+    steps = n if basepoint is not None else n - 1
+    return points.new_empty((*leading, steps, words) if stream else (*leading, words))
+
+
+@signature_gradient_op.register_fake
+def _(points, basepoint, lengths, depth, stream, initial, out, gradient):  # type: ignore[no-untyped-def]
+    return (
+        points.new_empty(points.shape),
+        points.new_empty(0) if basepoint is None else points.new_empty(basepoint.shape),
+        points.new_empty(0) if initial is None else points.new_empty(initial.shape),
+    )
+
+
+def _keep_signature(ctx: Any, inputs: Any, output: Any) -> None:
+    points, basepoint, lengths, ctx.depth, ctx.stream, initial = inputs
+    ctx.save_for_backward(points, basepoint, lengths, initial, output if ctx.stream else None)
+
+
+def _signature_backward(ctx: Any, gradient: Tensor) -> Any:
+    points, basepoint, lengths, initial, out = ctx.saved_tensors
+    found = signature_gradient_op(points, basepoint, lengths, ctx.depth, ctx.stream, initial, out, gradient)
+    base = None if basepoint is None else found[1]
+    return found[0], base, None, None, None, None if initial is None else found[2]
+
+
+signature_op.register_autograd(_signature_backward, setup_context=_keep_signature)
+
+
+def _keep_gradient(ctx: Any, inputs: Any, output: Any) -> None:
+    points, basepoint, lengths, ctx.depth, ctx.stream, initial, _, gradient = inputs
+    ctx.save_for_backward(points, basepoint, lengths, initial, gradient)
+
+
+def _gradient_backward(ctx: Any, *directions: Tensor) -> Any:
+    points, basepoint, lengths, initial, gradient = ctx.saved_tensors
+    variables = [points, basepoint, initial]
+
+    def call(p: Tensor, b: Tensor | None, i: Tensor | None) -> Tensor:
+        return _reference.signature(p, b, lengths, ctx.depth, ctx.stream, i)
+
+    back, along = _second(call, variables, gradient, directions)
+    return back[0], back[1], None, None, None, back[2], None, along
+
+
+signature_gradient_op.register_autograd(_gradient_backward, setup_context=_keep_gradient)
+
+
+def _second(
+    call: Any, variables: Sequence[Tensor | None], gradient: Tensor, directions: Sequence[Tensor | None]
+) -> tuple[list[Tensor | None], Tensor | None]:
+    """Gradients of sum(direction · gradient of call), by the variables and by the gradient that call got.
+
+    In a graph that is itself differentiated they are differentiable again.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+
+        def variable(x: Tensor | None) -> Tensor | None:
+            if x is None or (again and x.requires_grad):
+                return x
+            return x.detach().requires_grad_()
+
+        inputs = [variable(x) for x in variables]
+        outer = variable(gradient)
+        given = [x for x in inputs if x is not None]
+        first = torch.autograd.grad(call(*inputs), given, outer, create_graph=True, allow_unused=True)
+        chosen = [v for x, v in zip(inputs, directions, strict=True) if x is not None]
+        pairs = [(g, v) for g, v in zip(first, chosen, strict=True) if g is not None and v is not None]
+        total = sum((g * v).sum() for g, v in pairs)
+        if not isinstance(total, Tensor) or not total.requires_grad:
+            return [None if x is None else torch.zeros_like(x) for x in inputs], torch.zeros_like(gradient)
+        found = list(torch.autograd.grad(total, [*given, outer], create_graph=again, allow_unused=True))
+    along = found.pop()
+    rest = iter(found)
+    return [None if x is None else next(rest) for x in inputs], along
+
+
+def _vmap_signature(info, in_dims, points, basepoint, lengths, depth, stream, initial):  # type: ignore[no-untyped-def]
+    n = info.batch_size
+    moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
+    return signature_op(*moved, depth, stream, _front(initial, in_dims[5], n)), 0
+
+
+signature_op.register_vmap(_vmap_signature)
+
+
+def _vmap_signature_gradient(  # type: ignore[no-untyped-def]
+    info, in_dims, points, basepoint, lengths, depth, stream, initial, out, gradient
+):
+    n = info.batch_size
+    moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
+    last = [_front(x, a, n) for x, a in zip((initial, out, gradient), in_dims[5:], strict=True)]
+    found = signature_gradient_op(*moved, depth, stream, *last)
+    return found, (0, None if basepoint is None else 0, None if initial is None else 0)
+
+
+signature_gradient_op.register_vmap(_vmap_signature_gradient)
+
+
+# --- products
+
+
+@torch.library.custom_op("sktime_sdtw::tensor_product", mutates_args=())
+def product_op(a: Tensor, b: Tensor, channels: int, depth: int) -> Tensor:
+    """Truncated tensor product."""
+    return _tensor(_numpy.product(_array(a), _array(b), channels, depth, _threads()))
+
+
+@torch.library.custom_op("sktime_sdtw::tensor_product_gradient", mutates_args=())
+def product_gradient_op(
+    a: Tensor, b: Tensor, gradient: Tensor, channels: int, depth: int
+) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to both factors."""
+    found = _numpy.product_gradient(_array(a), _array(b), _array(gradient), channels, depth, _threads())
+    return _tensor(found[0]), _tensor(found[1])
+
+
+@product_op.register_fake
+def _(a, b, channels, depth):  # type: ignore[no-untyped-def]
+    return a.new_empty(a.shape)
+
+
+@product_gradient_op.register_fake
+def _(a, b, gradient, channels, depth):  # type: ignore[no-untyped-def]
+    return a.new_empty(a.shape), b.new_empty(b.shape)
+
+
+def _keep_product(ctx: Any, inputs: Any, output: Any) -> None:
+    *tensors, ctx.channels, ctx.depth = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _product_backward(ctx: Any, gradient: Tensor) -> Any:
+    a, b = ctx.saved_tensors
+    return *product_gradient_op(a, b, gradient, ctx.channels, ctx.depth), None, None
+
+
+def _product_gradient_backward(ctx: Any, *directions: Tensor) -> Any:
+    a, b, gradient = ctx.saved_tensors
+
+    def call(x: Tensor, y: Tensor) -> Tensor:
+        return _reference.product(x, y, ctx.channels, ctx.depth)
+
+    back, along = _second(call, [a, b], gradient, directions)
+    return *back, along, None, None
+
+
+product_op.register_autograd(_product_backward, setup_context=_keep_product)
+product_gradient_op.register_autograd(_product_gradient_backward, setup_context=_keep_product)
+
+
+def _vmap_product(info, in_dims, a, b, channels, depth):  # type: ignore[no-untyped-def]
+    n = info.batch_size
+    return product_op(_front(a, in_dims[0], n), _front(b, in_dims[1], n), channels, depth), 0
+
+
+def _vmap_product_gradient(info, in_dims, a, b, gradient, channels, depth):  # type: ignore[no-untyped-def]
+    n = info.batch_size
+    moved = [_front(x, axis, n) for x, axis in zip((a, b, gradient), in_dims[:3], strict=True)]
+    return product_gradient_op(*moved, channels, depth), (0, 0)
+
+
+product_op.register_vmap(_vmap_product)
+product_gradient_op.register_vmap(_vmap_product_gradient)
+
+
+# --- power series
+
+
+@torch.library.custom_op("sktime_sdtw::tensor_series", mutates_args=())
+def series_op(x: Tensor, coefficients: list[float], channels: int) -> Tensor:
+    """Sum of coefficients[m - 1] times the m-th tensor power of x."""
+    return _tensor(_numpy.series(_array(x), coefficients, channels, _threads()))
+
+
+@torch.library.custom_op("sktime_sdtw::tensor_series_gradient", mutates_args=())
+def series_gradient_op(x: Tensor, gradient: Tensor, coefficients: list[float], channels: int) -> Tensor:
+    """Gradient with respect to x."""
+    found = _numpy.series_gradient(_array(x), _array(gradient), coefficients, channels, _threads())
+    return _tensor(found)
+
+
+@series_op.register_fake
+def _(x, coefficients, channels):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape)
+
+
+@series_gradient_op.register_fake
+def _(x, gradient, coefficients, channels):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape)
+
+
+def _keep_series(ctx: Any, inputs: Any, output: Any) -> None:
+    *tensors, ctx.coefficients, ctx.channels = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _series_backward(ctx: Any, gradient: Tensor) -> Any:
+    (x,) = ctx.saved_tensors
+    return series_gradient_op(x, gradient, ctx.coefficients, ctx.channels), None, None
+
+
+def _series_gradient_backward(ctx: Any, direction: Tensor) -> Any:
+    x, gradient = ctx.saved_tensors
+
+    def call(v: Tensor) -> Tensor:
+        return _reference.series(v, ctx.coefficients, ctx.channels)
+
+    back, along = _second(call, [x], gradient, [direction])
+    return back[0], along, None, None
+
+
+series_op.register_autograd(_series_backward, setup_context=_keep_series)
+series_gradient_op.register_autograd(_series_gradient_backward, setup_context=_keep_series)
+
+
+def _vmap_series(info, in_dims, x, coefficients, channels):  # type: ignore[no-untyped-def]
+    return series_op(_front(x, in_dims[0], info.batch_size), coefficients, channels), 0
+
+
+def _vmap_series_gradient(info, in_dims, x, gradient, coefficients, channels):  # type: ignore[no-untyped-def]
+    n = info.batch_size
+    moved = _front(x, in_dims[0], n), _front(gradient, in_dims[1], n)
+    return series_gradient_op(*moved, coefficients, channels), 0
+
+
+series_op.register_vmap(_vmap_series)
+series_gradient_op.register_vmap(_vmap_series_gradient)
+
+
+# --- linear maps
+
+
+@torch.library.custom_op("sktime_sdtw::signature_coordinates", mutates_args=())
+def linear_op(x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:
+    """One of the linear maps of `_numpy.linear`."""
+    return _tensor(_numpy.linear(_array(x), kind, channels, depth, adjoint))
+
+
+@linear_op.register_fake
+def _(x, kind, channels, depth, adjoint):  # type: ignore[no-untyped-def]
+    return x.new_empty((*x.shape[:-1], _numpy.linear_size(kind, channels, depth, adjoint)))
+
+
+def _keep_linear(ctx: Any, inputs: Any, output: Any) -> None:
+    ctx.arguments = inputs[1:]
+
+
+def _linear_backward(ctx: Any, gradient: Tensor) -> Any:
+    *which, adjoint = ctx.arguments
+    return linear_op(gradient, *which, not adjoint), None, None, None, None
+
+
+linear_op.register_autograd(_linear_backward, setup_context=_keep_linear)
+
+
+def _vmap_linear(info, in_dims, x, kind, channels, depth, adjoint):  # type: ignore[no-untyped-def]
+    return linear_op(_front(x, in_dims[0], info.batch_size), kind, channels, depth, adjoint), 0
+
+
+linear_op.register_vmap(_vmap_linear)
+
+
+# --- the same names as in _numpy
+
+
+def signature(
+    points: Tensor,
+    basepoint: Tensor | None,
+    lengths: Tensor | None,
+    depth: int,
+    stream: bool,
+    initial: Tensor | None,
+    n_jobs: int | None,
+) -> Tensor:
+    """Signatures of (..., points, channels)."""
+    return signature_op(points, basepoint, lengths, depth, stream, initial)
+
+
+def product(a: Tensor, b: Tensor, channels: int, depth: int, n_jobs: int | None) -> Tensor:
+    """Truncated tensor product of two tensors of one shape, the leading 1 left out."""
+    return product_op(a, b, channels, depth)
+
+
+def series(x: Tensor, coefficients: Sequence[float], channels: int, n_jobs: int | None) -> Tensor:
+    """Sum of coefficients[m - 1] times the m-th tensor power of x."""
+    return series_op(x, list(coefficients), channels)
+
+
+def linear(x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:
+    """One of the linear maps of `_numpy.linear`."""
+    return linear_op(x, kind, channels, depth, adjoint)
