@@ -1,5 +1,6 @@
-"""Losses for PyTorch: Soft-DTW and its divergence as modules. Needs torch."""
+"""Losses for PyTorch: Soft-DTW, its divergence and DILATE as modules. Needs torch."""
 
+from ._dilate import DILATELoss
 from ._loss import SoftDTWDivergenceLoss, SoftDTWLoss
 
-__all__ = ["SoftDTWDivergenceLoss", "SoftDTWLoss"]
+__all__ = ["DILATELoss", "SoftDTWDivergenceLoss", "SoftDTWLoss"]
