@@ -114,6 +114,47 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         int64 kept = (tile_offsets[k] + (tiles - 1) * tiles_of_row + first_col / TILE_COLS) * KEPT;
         Kept next;
         if (works) next.load(keep_m, keep_e, kept);
+        // So is what the last lane starts from.
+        TileCosts ahead_costs;
+#if MULTI
+        REAL ahead_left[TILE_ROWS], ahead_diag[TILE_ROWS];
+#if DIM > 0
+        REAL ahead_sum[TILE_ROWS][DIM];
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+            for (int d = 0; d < DIM; ++d) ahead_sum[r][d] = 0;
+#endif
+#endif
+        auto fetch = [&](int tile) {
+            const int64 row = row_begin + (int64)tile * TILE_ROWS;
+#if DIM > 0
+            ahead_costs.load_x(x + x_offsets[k] * DIM, row, n);
+#endif
+#if MULTI
+            if (rank == 0) return;
+            while (seen < tiles - tile) {
+                seen = load_acquire(progress + slot - 1);
+                if (seen < tiles - tile) pause();
+            }
+            const int64 at = edge + (int64)tile * TILE_ROWS;
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r) {
+                ahead_left[r] = edge_left[at + r];
+                ahead_diag[r] = edge_diag[at + r];
+#if DIM > 0
+                if (grad_x && row + r < n) {
+#pragma unroll
+                    for (int d = 0; d < DIM; ++d) ahead_sum[r][d] = (REAL)grad_x[(x_offsets[k] + row + r) * DIM + d];
+                }
+#endif
+            }
+#endif
+        };
+        if (works && l == last_lane) fetch(tiles - 1);
+#if DIM == 0
+        if (works) ahead_costs.load(tile_table - TILE_ROWS * stride, stride);
+#endif
         const int steps = tiles + last_lane - l;  // of this lane, with those that it waits
         for (int step = 0; any(step < steps); ++step) {
             // What the tile to the right sends: to the same row, and to the row above.
@@ -143,30 +184,25 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #endif
                 }
 #if DIM > 0
-                costs.load_x(x + x_offsets[k] * DIM, row, n);
+#pragma unroll
+                for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+                    for (int d = 0; d < DIM; ++d) costs.x[r][d] = ahead_costs.x[r][d];
 #endif
 #if MULTI
                 if (rank > 0) {
-                    while (seen <= step) {  // this lane's tiles are its steps; see sweep for the three
-                        const int now = load_acquire(progress + slot - 1);
-                        if (now > step + 3 || now == FINISHED) seen = now;
-                        if (seen <= step) pause();
-                    }
-                    const int64 at = edge + (int64)tile * TILE_ROWS;
 #pragma unroll
                     for (int r = 0; r < TILE_ROWS; ++r) {
-                        in_left[r] = edge_left[at + r];
-                        in_diag[r] = edge_diag[at + r];
+                        in_left[r] = ahead_left[r];
+                        in_diag[r] = ahead_diag[r];
 #if DIM > 0
-                        if (grad_x && row + r < n) {
 #pragma unroll
-                            for (int d = 0; d < DIM; ++d)
-                                sum_x[r][d] = (REAL)grad_x[(x_offsets[k] + row + r) * DIM + d];
-                        }
+                        for (int d = 0; d < DIM; ++d) sum_x[r][d] = ahead_sum[r][d];
 #endif
                     }
                 }
 #endif
+                if (tile > 0) fetch(tile - 1);
             }
             TileBand tile_band;
             bool empty = false;  // no cell of the band: nothing was kept
@@ -176,7 +212,8 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #endif
 #if DIM == 0
             tile_table -= TILE_ROWS * stride;
-            costs.load(tile_table, stride);
+            costs = ahead_costs;
+            if (tile > 0) ahead_costs.load(tile_table - TILE_ROWS * stride, stride);
 #endif
             Number top[TILE_COLS], left[TILE_ROWS];
 #pragma unroll
@@ -283,7 +320,8 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
                         edge_left[at + r] = out_left[r];
                         edge_diag[at + r] = out_diag[r];
                     }
-                    store_release(progress + slot, tile > 0 ? tiles - tile : FINISHED);
+                    if (tile == 0 || (tiles - tile) % 4 == 0)
+                        store_release(progress + slot, tile > 0 ? tiles - tile : FINISHED);
                 }
 #endif
             }

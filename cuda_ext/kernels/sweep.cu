@@ -111,6 +111,40 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
         Place place = {0, 0};
         int64 done = 0;  // rows that the lane has taken, of all series
+
+        // What lane 0 starts from is loaded one step before it is needed.
+        Place ahead = {0, 0};
+        Number ahead_left[TILE_ROWS];
+        TileCosts ahead_costs;
+        int64 fetched = 0;  // rows, like `done`
+        auto fetch = [&]() {
+            ahead = next_place();
+            if (ahead.left == 0) return;
+#if DIM > 0 && DIM <= 2
+            ahead_costs.load_x(x + x_offsets[i] * DIM, n - ahead.left, n);
+#endif
+#if MULTI
+            if (strip > 0) {
+                const int tile = (int)(fetched / TILE_ROWS);
+                while (seen <= tile) {
+                    seen = load_acquire(progress + slot - 1);
+                    if (seen <= tile) pause();
+                }
+#pragma unroll
+                for (int r = 0; r < TILE_ROWS; ++r) {
+                    ahead_left[r].m = edge_m[edge + fetched + r];
+                    if (!HARD) ahead_left[r].e = edge_e[edge + fetched + r];
+                }
+            }
+#endif
+            fetched += TILE_ROWS;
+        };
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; ++r) ahead_left[r] = no_path();
+        if (l == 0) fetch();
+#if DIM == 0
+        if (works && rows > 0) ahead_costs.load(tile_table, stride);
+#endif
         for (;;) {
             Number left[TILE_ROWS];
 #pragma unroll
@@ -124,28 +158,18 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 for (int k = 0; k < DIM; ++k) costs.x[r][k] = shuffle_up(costs.x[r][k], 1, LANES);
 #endif
             if (l == 0) {
-                place = next_place();
-#if DIM > 0
+                place = ahead;
+#pragma unroll
+                for (int r = 0; r < TILE_ROWS; ++r) left[r] = ahead_left[r];
+#if DIM > 2
                 if (place.left > 0) costs.load_x(x + x_offsets[i] * DIM, n - place.left, n);
-#endif
+#elif DIM > 0
 #pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) left[r] = no_path();
-#if MULTI
-                if (strip > 0 && place.left > 0) {
-                    // A look at the progress empties the first-level cache: rather wait for a few tiles than look often.
-                    const int tile = (int)(done / TILE_ROWS);
-                    while (seen <= tile) {
-                        const int now = load_acquire(progress + slot - 1);
-                        if (now > tile + 3 || now == FINISHED) seen = now;
-                        if (seen <= tile) pause();
-                    }
+                for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
-                    for (int r = 0; r < TILE_ROWS; ++r) {
-                        left[r].m = edge_m[edge + done + r];
-                        if (!HARD) left[r].e = edge_e[edge + done + r];
-                    }
-                }
+                    for (int k = 0; k < DIM; ++k) costs.x[r][k] = ahead_costs.x[r][k];
 #endif
+                fetch();
             }
             const bool active = works && place.left > 0;
             if (!any(active)) break;
@@ -206,8 +230,9 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             if (keeps) kept += tiles_of_row * KEPT;
 #endif
 #if DIM == 0
-            costs.load(tile_table, stride);
+            costs = ahead_costs;
             tile_table += TILE_ROWS * stride;
+            if (done + TILE_ROWS < rows) ahead_costs.load(tile_table, stride);
 #endif
             const Number next_corner = left[TILE_ROWS - 1];
             Number end = no_path();
@@ -250,7 +275,9 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                     edge_m[edge + done + r] = right[r].m;
                     if (!HARD) edge_e[edge + done + r] = right[r].e;
                 }
-                store_release(progress + slot, (int)(done / TILE_ROWS) + 1);
+                // Said of four tiles at a time: it waits until all that was written can be seen everywhere.
+                const int tile = (int)(done / TILE_ROWS);
+                if (tile % 4 == 3) store_release(progress + slot, tile + 1);
             }
 #endif
             done += TILE_ROWS;
