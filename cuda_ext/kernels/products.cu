@@ -7,7 +7,7 @@
 // Work: one block for 64 time steps of the series x FEATURE_TILE features; it runs over all time steps of the other
 // series, STEPS at a time, always in the same order (for y from the last row to the first, as the chunks come): no
 // atomics, and sums that depend on nothing but the pair. Only the pairs of `method` are served.
-// Shared memory: weights [step][own time step], one pad each, and the other series [step][feature].
+// Shared memory: weights [step][own time step], padded by four, and the other series [step][feature].
 
 #define THREADS 256
 #define OWN 64
@@ -22,6 +22,14 @@
 #define WIDE_BY (FEATURE_TILE / ACROSS)  // features of a thread
 #define DOWN (THREADS / ACROSS)
 #define TALL_BY (OWN / DOWN)  // time steps of a thread
+#define OWN_STRIDE (OWN + 4)
+#define WEIGHTS_OF_THREAD (OWN * STEPS / THREADS)
+#define OTHERS_OF_THREAD ((STEPS * FEATURE_TILE + THREADS - 1) / THREADS)
+
+// Neighbours in shared memory, in one load.
+template <int count> struct alignas(count * sizeof(REAL) > 16 ? 16 : count * sizeof(REAL)) Pack {
+    REAL v[count];
+};
 
 DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
     int64 low = 0, high = count;
@@ -41,7 +49,7 @@ KERNEL void __launch_bounds__(THREADS)
              const uint8 *__restrict__ methods, int method, const REAL *__restrict__ table,
              const int64 *__restrict__ table_offsets, const int64 *__restrict__ own_tiles, int64 row_begin,
              int64 row_end, STORE *grad) {
-    SHARED_ARRAY(REAL, weights, STEPS * (OWN + 1));
+    SHARED_ARRAY(REAL, weights, STEPS * OWN_STRIDE);
     SHARED_ARRAY(REAL, others, STEPS * FEATURE_TILE);
     const int thread = thread_index(), a = thread / ACROSS, b = thread % ACROSS;
     const int64 feature_tiles = (n_features + FEATURE_TILE - 1) / FEATURE_TILE;
@@ -68,38 +76,49 @@ KERNEL void __launch_bounds__(THREADS)
         for (int r = 0; r < TALL_BY; ++r)
 #pragma unroll
             for (int f = 0; f < WIDE_BY; ++f) {
-                const int64 t = first + a + DOWN * r, k = k0 + b + ACROSS * f;
+                const int64 t = first + TALL_BY * a + r, k = k0 + WIDE_BY * b + f;
                 const bool inside = t < own_count && k < n_features;
                 mine[r][f] = inside ? static_cast<REAL>(own[t * n_features + k]) : REAL(0);
                 sum[r][f] = inside ? static_cast<REAL>(out[t * n_features + k]) : REAL(0);
             }
+        // What the thread loads: step s stands for time step `done + s` of the other series, or for that counted from its
+        // end. The weights are neighbours along the columns.
+        const int weight_s = GRAD_Y ? thread / OWN : thread % STEPS, weight_t = GRAD_Y ? thread % OWN : thread / STEPS;
+        const int other_s = thread / FEATURE_TILE, other_f = thread % FEATURE_TILE;
+        const REAL *weight = GRAD_Y ? from + (other_count - 1 - weight_s) * stride + first + weight_t
+                                    : from + (first + weight_t) * stride + weight_s;
+        const STORE *value = other + (GRAD_Y ? other_count - 1 - other_s : other_s) * n_features + k0 + other_f;
+        const bool has_feature = k0 + other_f < n_features;
         for (int64 done = 0; done < other_count; done += STEPS) {
-            // Step s stands for time step `base + s`, or `base - s`.
-            const int64 base = GRAD_Y ? other_count - 1 - done : done;
-            for (int at = thread; at < STEPS * OWN; at += THREADS) {
-                const int s = GRAD_Y ? at / OWN : at % STEPS, t = GRAD_Y ? at % OWN : at / STEPS;
-                const int64 i = GRAD_Y ? base - s : first + t, j = GRAD_Y ? first + t : base + s;
-                const bool inside = i >= 0 && i < rows && j < m;
-                weights[s * (OWN + 1) + t] = inside ? from[i * stride + j] * static_cast<REAL>(factor) : REAL(0);
+            const int left = static_cast<int>(minimum(other_count - done, int64(STEPS)));
+#pragma unroll
+            for (int q = 0; q < WEIGHTS_OF_THREAD; ++q) {
+                const int s = weight_s + (GRAD_Y ? q * (THREADS / OWN) : 0);
+                const int t = weight_t + (GRAD_Y ? 0 : q * (THREADS / STEPS));
+                const int64 place = GRAD_Y ? -q * (THREADS / OWN) * stride : q * (THREADS / STEPS) * stride;
+                const bool inside = s < left && first + t < own_count;
+                weights[s * OWN_STRIDE + t] = inside ? weight[place] * static_cast<REAL>(factor) : REAL(0);
             }
-            for (int at = thread; at < STEPS * FEATURE_TILE; at += THREADS) {
-                const int s = at / FEATURE_TILE, f = at % FEATURE_TILE;
-                const int64 t = GRAD_Y ? base - s : base + s;
-                const bool inside = t >= 0 && t < other_count && k0 + f < n_features;
-                others[at] = inside ? static_cast<REAL>(other[t * n_features + k0 + f]) : REAL(0);
+#pragma unroll
+            for (int q = 0; q < OTHERS_OF_THREAD; ++q) {
+                const int s = other_s + q * (THREADS / FEATURE_TILE);
+                if (s >= STEPS) continue;
+                const int64 place = (GRAD_Y ? -q : q) * (THREADS / FEATURE_TILE) * n_features;
+                others[s * FEATURE_TILE + other_f] =
+                    has_feature && s < left ? static_cast<REAL>(value[place]) : REAL(0);
             }
+            weight += GRAD_Y ? -STEPS * stride : STEPS;
+            value += (GRAD_Y ? -STEPS : STEPS) * n_features;
             sync_block();
-#pragma unroll 2
+#pragma unroll 4
             for (int s = 0; s < STEPS; ++s) {
-                REAL w[TALL_BY], o[WIDE_BY];
-#pragma unroll
-                for (int r = 0; r < TALL_BY; ++r) w[r] = weights[s * (OWN + 1) + a + DOWN * r];
-#pragma unroll
-                for (int f = 0; f < WIDE_BY; ++f) o[f] = others[s * FEATURE_TILE + b + ACROSS * f];
+                const Pack<TALL_BY> w = reinterpret_cast<const Pack<TALL_BY> &>(weights[s * OWN_STRIDE + TALL_BY * a]);
+                const Pack<WIDE_BY> o = reinterpret_cast<const Pack<WIDE_BY> &>(others[s * FEATURE_TILE + WIDE_BY * b]);
 #pragma unroll
                 for (int r = 0; r < TALL_BY; ++r)
 #pragma unroll
-                    for (int f = 0; f < WIDE_BY; ++f) sum[r][f] = fused(w[r], direction(mine[r][f] - o[f]), sum[r][f]);
+                    for (int f = 0; f < WIDE_BY; ++f)
+                        sum[r][f] = fused(w.v[r], direction(mine[r][f] - o.v[f]), sum[r][f]);
             }
             sync_block();
         }
@@ -107,7 +126,7 @@ KERNEL void __launch_bounds__(THREADS)
         for (int r = 0; r < TALL_BY; ++r)
 #pragma unroll
             for (int f = 0; f < WIDE_BY; ++f) {
-                const int64 t = first + a + DOWN * r, k = k0 + b + ACROSS * f;
+                const int64 t = first + TALL_BY * a + r, k = k0 + WIDE_BY * b + f;
                 if (t < own_count && k < n_features) out[t * n_features + k] = static_cast<STORE>(sum[r][f]);
             }
     }
