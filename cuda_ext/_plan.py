@@ -351,9 +351,9 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
 def scratch_budget(cells: int, memory: int) -> int:
     """Bytes for what gradients keep of a chunk of rows, for pairs with so many cells in all.
 
-    Two bytes a cell: never a whole table, however small it is. Chunks below a mebibyte would save nothing.
+    Three and a half bytes a cell: less than one table in float32, however small it is. Chunks below a mebibyte would save nothing.
     """
-    return min(SCRATCH_BYTES, memory // 4, max(2**20, 2 * cells))
+    return min(SCRATCH_BYTES, memory // 4, max(2**20, 7 * cells // 2))
 
 
 def gradient_cell_bytes(variant: Variant, real_bytes: int) -> float:
