@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "bindings_gdtw.hpp"
 #include "bindings_padded.hpp"
 #include "engine.hpp"
 #include "interruptible.hpp"
@@ -102,6 +103,7 @@ NB_MODULE(_core, m) {
     m.def("instruction_set", &instruction_set, "Name of the instruction set that the kernels use.");
     define<float>(m);
     define<double>(m);
+    bind_gdtw(m);
     bind_padded(m);
     bind_signatures(m);
 }

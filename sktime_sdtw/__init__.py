@@ -16,6 +16,13 @@ __path__ = extend_path(__path__, __name__)
 if TYPE_CHECKING:
     from ._cache import PairCache as PairCache
     from ._discovery import all_estimators as all_estimators
+    from .alignment import GDTWResult as GDTWResult
+    from .alignment import apply_warp as apply_warp
+    from .alignment import gdtw as gdtw
+    from .alignment import max_alignment_error as max_alignment_error
+    from .alignment import mean_alignment_error as mean_alignment_error
+    from .alignment import time_deviation as time_deviation
+    from .alignment import time_error as time_error
     from .barycenters import SoftDTWBarycenter as SoftDTWBarycenter
     from .barycenters import soft_dtw_barycenter as soft_dtw_barycenter
     from .cluster import SoftDTWKMeans as SoftDTWKMeans
@@ -61,6 +68,15 @@ if TYPE_CHECKING:
 _NAMES = {
     "_cache": ["PairCache"],
     "_discovery": ["all_estimators"],
+    "alignment": [
+        "GDTWResult",
+        "apply_warp",
+        "gdtw",
+        "max_alignment_error",
+        "mean_alignment_error",
+        "time_deviation",
+        "time_error",
+    ],
     "barycenters": ["SoftDTWBarycenter", "soft_dtw_barycenter"],
     "cluster": ["SoftDTWKMeans"],
     "kernels": ["SoftDTWDistance", "SoftDTWKernel", "SoftDTWNystroem"],

@@ -1,0 +1,170 @@
+// Grids from coarse to fine find the basin, the local search its minimum.
+#include <algorithm>
+#include <cstring>
+
+#include "../engine.hpp"
+#include "../team.hpp"
+#include "grid.hpp"
+#include "polish.hpp"
+
+#ifdef SDTW_X86
+#define SDTW_EACH_ISA(do) \
+    do (v2) do(v3) do(v4)
+#else
+#define SDTW_EACH_ISA(do) \
+    do (generic)
+#endif
+#define SDTW_DECLARE_STEP(isa)                 \
+    namespace sdtw::isa {                      \
+    extern const gdtw::StepFunction gdtw_step; \
+    }
+SDTW_EACH_ISA(SDTW_DECLARE_STEP)
+
+namespace sdtw::gdtw {
+
+StepFunction step_function() {
+    const char *name = instruction_set();
+#define SDTW_RETURN_STEP(isa) \
+    if (std::strcmp(name, #isa) == 0) return sdtw::isa::gdtw_step;
+    SDTW_EACH_ISA(SDTW_RETURN_STEP)
+    return nullptr;
+}
+
+namespace {
+
+// Bounds of each knot that some warp through all constraints reaches, or false where there is none. Interval by
+// interval, there and back: on a chain this is exact.
+bool reach(const Objective &objective, double tolerance, std::vector<double> &low, std::vector<double> &high) {
+    const Pair &pair = objective.pair();
+    const auto m = static_cast<std::size_t>(pair.m);
+    low.resize(m), high.resize(m);
+    for (std::size_t i = 0; i < m; ++i) {
+        const auto k = static_cast<Index>(i);
+        low[i] = pair.floor(k), high[i] = pair.ceiling(k);
+        if (!i) continue;
+        low[i] = std::fmax(low[i], low[i - 1] + objective.least(k - 1));
+        high[i] = std::fmin(high[i], high[i - 1] + objective.greatest(k - 1));
+    }
+    for (std::size_t i = m - 1; i-- > 0;) {
+        const auto k = static_cast<Index>(i);
+        low[i] = std::fmax(low[i], low[i + 1] - objective.greatest(k));
+        high[i] = std::fmin(high[i], high[i + 1] - objective.least(k));
+    }
+    for (std::size_t i = 0; i < m; ++i) {
+        if (!(low[i] <= high[i] + tolerance)) return false;
+        if (low[i] > high[i]) {
+            const auto k = static_cast<Index>(i);
+            low[i] = high[i] = std::fmin(std::fmax(0.5 * (low[i] + high[i]), pair.floor(k)), pair.ceiling(k));
+        }
+    }
+    return true;
+}
+
+// The warp of mean slope, moved into the constraints.
+void begin(const Objective &objective, const std::vector<double> &low, const std::vector<double> &high, double *warp) {
+    for (Index i = 0; i < objective.pair().m; ++i) {
+        const auto k = static_cast<std::size_t>(i);
+        double first = low[k], last = high[k], at = objective.identity(0);
+        if (i) {
+            at = warp[i - 1] + objective.target(i - 1);
+            first = std::fmax(first, warp[i - 1] + objective.least(i - 1));
+            last = std::fmin(last, warp[i - 1] + objective.greatest(i - 1));
+        }
+        warp[i] = std::fmin(std::fmax(std::fmin(std::fmax(at, first), last), low[k]), high[k]);
+    }
+}
+
+class Solver {
+  public:
+    Solver(Objective &objective, const Effort &effort)
+        : objective_(objective), pair_(objective.pair()), effort_(effort), grid_(objective), polish_(objective) {
+        span_ = pair_.x_times[pair_.n - 1] - pair_.x_times[0];
+        tolerance_ = 1e-12 * (span_ + std::fabs(pair_.x_times[0]));
+    }
+
+    bool run(double *warp) {
+        const auto m = static_cast<std::size_t>(pair_.m);
+        if (!reach(objective_, 1e3 * tolerance_, low_, high_)) return false;
+        begin(objective_, low_, high_, warp);
+        Index count = effort_.grid;
+        if (count <= 0) count = std::clamp<Index>(2 * pair_.n, 1025, 2049);
+        grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
+        std::vector<double> spacing(m);
+        for (std::size_t i = 0; i < m; ++i) spacing[i] = (high_[i] - low_[i]) / static_cast<double>(count - 1);
+        double factor = 1;
+        for (Index r = 0; r < 2; ++r, factor *= 0.25) around(warp, spacing, 8 * factor, 65);
+        double best = polish_.run(warp);
+        std::vector<double> trial(m);
+        auto keep_better = [&] {
+            const double value = polish_.run(trial.data());
+            const bool better = value < best - 1e-12 * std::fabs(best);
+            if (better) best = value, std::copy(trial.begin(), trial.end(), warp);
+            return better;
+        };
+        // What lies beyond a barrier nearby may be better: barriers that the corners of x raise are stepped over, others
+        // by finer grids in boxes around the minimum.
+        const struct {
+            double reach;
+            Index count;
+        } boxes[] = {{16, 257}, {4, 257}};
+        Index failed = 0;
+        for (Index r = 0; r < effort_.rounds && failed < 2; ++r, ++failed) {
+            for (double reach : {3.0, 1.0}) {
+                std::copy(warp, warp + m, trial.begin());
+                polish_.relax(trial.data(), reach);
+                if (keep_better()) failed = -1;
+            }
+            std::copy(warp, warp + m, trial.begin());
+            around(trial.data(), spacing, boxes[r % 2].reach, boxes[r % 2].count);
+            if (keep_better()) failed = -1;
+        }
+        polish_.run(warp);
+        return true;
+    }
+
+    Polish &polish() { return polish_; }
+
+  private:
+    // A finer grid within so many spacings of the first, around the warp and not within earlier boxes.
+    void around(double *warp, const std::vector<double> &spacing, double reach, Index count) {
+        const auto m = static_cast<std::size_t>(pair_.m);
+        box_low_.resize(m), box_high_.resize(m);
+        for (std::size_t i = 0; i < m; ++i) {
+            box_low_[i] = std::fmax(low_[i], warp[i] - reach * spacing[i]);
+            box_high_[i] = std::fmin(high_[i], warp[i] + reach * spacing[i]);
+        }
+        grid_.improve(box_low_.data(), box_high_.data(), count, tolerance_, warp);
+    }
+
+    Objective &objective_;
+    const Pair pair_;
+    const Effort effort_;
+    Grid grid_;
+    Polish polish_;
+    double span_, tolerance_;
+    std::vector<double> low_, high_, box_low_, box_high_;
+};
+
+void solve_pair(const Problem &problem, Index b, const Effort &effort, const Solution &out) {
+    const Pair pair = problem.pair(b);
+    Objective objective(pair);
+    Solver solver(objective, effort);
+    const Index at = problem.y_offsets[b];
+    out.status[b] = solver.run(out.warp + at) ? 0 : 1;
+    if (out.status[b]) return;
+    solver.polish().active_set(out.warp + at, out.cell + at, out.holds + at, out.ties + at);
+    out.objective[b] = objective.value(out.warp + at);
+    out.residual[b] = solver.polish().residual(out.warp + at, out.holds + at, out.ties + at);
+}
+
+}  // namespace
+
+void solve(const Problem &problem, const Effort &effort, const Solution &out, int n_threads, std::atomic<bool> &stop) {
+    std::atomic<Index> next{0};
+    const int team = static_cast<int>(std::clamp<Index>(problem.size, 1, n_threads));
+    run_team(team, stop, [&](int) {
+        for (Index b = next++; b < problem.size && !stop; b = next++) solve_pair(problem, b, effort, out);
+    });
+}
+
+}  // namespace sdtw::gdtw

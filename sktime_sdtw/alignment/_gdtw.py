@@ -1,0 +1,356 @@
+"""The optimal continuous-time warp of one signal onto another: `gdtw`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._engine import resolve_device
+from .._series import Array
+from . import _problem
+from ._problem import Floats, Problem
+from ._solver import Solution, solve
+
+HOLDS = ("free", "source_start", "source_end", "band_lower", "band_upper", "sample", "identity", "residual")
+TIES = ("free", "slope_min", "slope_max", "mean_slope")
+
+
+@dataclass(frozen=True, eq=False)
+class GDTWResult:
+    """Optimal warps and what is known about them.
+
+    Arrays have a leading axis of pairs, which is absent where `gdtw` was called with a single pair.
+
+    Parameters
+    ----------
+    values : ndarray or tensor of shape (n_pairs, n_knots)
+        The warp phi at the knots: times of the source x, for which x(phi(t)) is like y(t).
+    times : ndarray or tensor of shape (n_pairs, n_knots)
+        The knots t: times of the target y. After the last knot of a pair with fewer, both repeat the last.
+    objective : ndarray or tensor of shape (n_pairs,)
+        What is minimised, at the warp.
+    lengths : ndarray or tensor of shape (n_pairs,)
+        Number of knots of each pair.
+    kkt_residual : ndarray or tensor of shape (n_pairs,)
+        By how much the conditions of a local minimum are missed, relative to the largest slope: rounding.
+    holds : ndarray or tensor of shape (n_pairs, n_knots), int32
+        What holds each knot: 0 nothing, 1 and 2 the start and end of x, 3 and 4 the band, 5 a sample of x
+        where its slope jumps, 6 the kink of the cumulative penalty, 7 + c that of the residual of feature c.
+    ties : ndarray or tensor of shape (n_pairs, n_knots), int32
+        What binds the step from each knot to the next: 0 nothing, 1 slope_min, 2 slope_max, 3 the kink of the
+        penalty at the mean slope.
+    gap : ndarray of shape (n_pairs,) or None
+        How far the objective lies above that of a search on a grid four times as fine; None unless asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktime_sdtw import gdtw
+    >>> t = np.linspace(0, 1, 50)
+    >>> result = gdtw(np.sin(6 * t**2), np.sin(6 * t), reg=1e-4)
+    >>> result.values.shape, bool(result.kkt_residual < 1e-9)
+    ((50,), True)
+    """
+
+    values: Any
+    times: Any
+    objective: Any
+    lengths: Any
+    kkt_residual: Any
+    holds: Any
+    ties: Any
+    gap: Any = None
+
+    @property
+    def kinks(self) -> Any:
+        """Knots that are held by a kink: there the gradient with respect to the values of x is zero."""
+        return self.holds >= HOLDS.index("sample")
+
+
+def is_tensor(*values: Any) -> bool:
+    """Whether one of these is a torch tensor."""
+    return any(type(value).__module__.split(".")[0] == "torch" for value in values)
+
+
+def gdtw(
+    x: Any,
+    y: Any,
+    *,
+    x_times: Any = None,
+    y_times: Any = None,
+    reg: Any = 0.1,
+    reg_cumulative: Any = 0.0,
+    mode: str = "endpoint",
+    slope_min: Any = 0.0,
+    slope_max: Any = None,
+    band: Any = None,
+    band_lower: Any = None,
+    band_upper: Any = None,
+    knots: Any = None,
+    loss: str = "l2",
+    huber_delta: float = 1.0,
+    reg_loss: str = "l2",
+    reg_huber_delta: float = 1.0,
+    interpolation: str = "linear",
+    x_lengths: Any = None,
+    y_lengths: Any = None,
+    n_grid: int | None = None,
+    return_gap: bool = False,
+    n_jobs: int | None = None,
+    device: str = "auto",
+) -> GDTWResult:
+    r"""Warp the time of a signal so that it follows another: continuous-time dynamic time warping.
+
+    The warp :math:`\varphi` gives every time of the *target* y a time of the *source* x, such that
+    :math:`x(\varphi(t)) \approx y(t)`.
+
+    Parameters
+    ----------
+    x : array-like of shape (n,), (n, n_features) or (n_pairs, n, n_features), or list of signals
+        The sources, which are read at the warped times. NumPy arrays or torch tensors; the latter are
+        differentiated through.
+    y : array-like of shape (m,), (m, n_features) or (n_pairs, m, n_features), or list of signals
+        The targets.
+    x_times, y_times : array-like of shape (n,) or (n_pairs, n), or list, default=None
+        Times of the samples, increasing. None spreads each signal evenly over [0, 1].
+    reg : float or array-like of shape (n_pairs,), default=0.1
+        Weight of the penalty on the slope, >= 0.
+    reg_cumulative : float or array-like of shape (n_pairs,), default=0.0
+        Weight of the penalty on the distance from the warp of mean slope, >= 0.
+    mode : {"endpoint", "subsequence"}, default="endpoint"
+        Whether the ends of y must meet the ends of x, or y may lie anywhere in x.
+    slope_min, slope_max : float, or array-like of shape (n_knots - 1,) or (n_pairs, n_knots - 1)
+        Bounds of the slope of the warp in each step, as multiples of the mean slope. Defaults 0.0 and None,
+        no upper bound.
+    band : float or array-like of shape (n_pairs,) or (n_pairs, n_values), default=None
+        Largest distance from the line of mean slope, as a fraction of the duration of x. Several values are
+        spread evenly over the duration of y, and interpolated.
+    band_lower, band_upper : float or array-like of shape (n_knots,) or (n_pairs, n_knots), default=None
+        Bounds of the warp at each knot, as times of x.
+    knots : int or array-like of shape (n_knots,) or (n_pairs, n_knots), default=None
+        Times of y at which the warp is free; in between it is linear. A number spreads so many evenly. None
+        takes `y_times`.
+    loss : {"l2", "l1", "huber"}, default="l2"
+        Penalty of each feature of x(phi(t)) - y(t): the square, the absolute value, or the square up to
+        `huber_delta` and its tangent beyond.
+    huber_delta : float, default=1.0
+        For ``loss="huber"``.
+    reg_loss : {"l2", "l1", "huber"}, default="l2"
+        Penalty of the slope, minus the mean slope, and of the distance that `reg_cumulative` weighs.
+    reg_huber_delta : float, default=1.0
+        For ``reg_loss="huber"``.
+    interpolation : {"linear", "cubic"}, default="linear"
+        How x is read between samples. "cubic" is the monotone cubic interpolant, whose slope has no jumps.
+    x_lengths, y_lengths : array-like of shape (n_pairs,), default=None
+        Number of samples of each signal in a padded array. NaN after the end says the same.
+    n_grid : int, default=None
+        Points of the grid on which the search starts. None takes what is good for the length of x.
+    return_gap : bool, default=False
+        Whether to search again on a grid four times as fine and tell the difference.
+    n_jobs : int, default=None
+        Number of threads, over the pairs.
+    device : {"auto", "cpu"}, default="auto"
+        Where to compute.
+
+    Returns
+    -------
+    GDTWResult
+        With the warps in `values`, their knots in `times`, and `objective`.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name, or constraints that leave no warp.
+
+    See Also
+    --------
+    dtw_path : The discrete alignment.
+    GDTWAligner : The same as an estimator.
+
+    Notes
+    -----
+    With knots :math:`t_i`, steps :math:`h_i`, trapezoid weights :math:`w_i`, mean slope :math:`s` (the ratio
+    of the durations for "endpoint", 1 for "subsequence") and :math:`g_i` the warp of mean slope, minimised is
+
+    .. math::
+
+       \sum_i w_i \sum_c \ell(x_c(\varphi_i) - y_c(t_i))
+       + \lambda \sum_i h_i\, \rho\left(\frac{\varphi_{i+1} - \varphi_i}{h_i} - s\right)
+       + \mu \sum_i w_i\, \rho(\varphi_i - g_i).
+
+    Dynamic programming over a grid, O(n m), finds the basin; the minimum in it is then exact, up to rounding,
+    for ``interpolation="linear"``. The problem is not convex: no method is sure to find the lowest basin
+    except by a finer and finer grid, and `return_gap` tells whether one finds better.
+
+    References
+    ----------
+    D. Deriso, S. Boyd. A general optimization framework for dynamic time warping. arXiv:1905.12893.
+
+    M. Xu, S. Garg, M. Milford, S. Gould. Deep declarative dynamic time warping for end-to-end learning of
+    alignment paths. ICLR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktime_sdtw import gdtw
+    >>> t = np.linspace(0, 1, 100)
+    >>> x, y = np.sin(9 * t**2), np.sin(9 * t)
+    >>> warp = gdtw(x, y, reg=1e-4)
+    >>> bool(abs(warp.values - np.sqrt(t))[10:].max() < 0.02)
+    True
+    """
+    options: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("x", "y")}
+    if is_tensor(x, y):
+        from ._torch import gdtw_torch
+
+        return gdtw_torch(x, y, **options)
+    options.pop("device")
+    resolve_device(device)
+    finest, n_jobs = options.pop("return_gap"), options.pop("n_jobs")
+    n_grid = check_grid(options.pop("n_grid"))
+    problem, single, dtype = make_problem(x, y, **options)
+    solution = solve(problem, n_grid, n_jobs=n_jobs)
+    gap = None
+    if finest:
+        default = np.clip(problem.sources.lengths.max(), 257, 1025)
+        finer = solve(problem, 4 * (n_grid or int(default)), n_jobs=n_jobs)
+        gap = np.maximum(solution.objective - finer.objective, 0.0)
+    result = pack(problem, solution, dtype)
+    result = replace(result, gap=gap)
+    return take_first(result) if single else result
+
+
+def check_grid(n_grid: Any) -> int:
+    """Number of points of the first grid; 0 stands for the default."""
+    if n_grid is None:
+        return 0
+    if isinstance(n_grid, bool) or int(n_grid) != n_grid or n_grid < 2:
+        raise ValueError(f"n_grid must be None or an integer >= 2. Got {n_grid!r}.")
+    return int(n_grid)
+
+
+def make_problem(
+    x: Any,
+    y: Any,
+    *,
+    x_times: Any,
+    y_times: Any,
+    reg: Any,
+    reg_cumulative: Any,
+    mode: str,
+    slope_min: Any,
+    slope_max: Any,
+    band: Any,
+    band_lower: Any,
+    band_upper: Any,
+    knots: Any,
+    loss: str,
+    huber_delta: float,
+    reg_loss: str,
+    reg_huber_delta: float,
+    interpolation: str,
+    x_lengths: Any,
+    y_lengths: Any,
+) -> tuple[Problem, bool, np.dtype[Any]]:
+    """Read everything. Also whether it is a single pair, and the dtype of the result."""
+    p = _problem
+    p.check_choice(mode, "mode", p.MODES)
+    p.check_choice(interpolation, "interpolation", p.INTERPOLATIONS)
+    data = p.check_penalty(loss, huber_delta, "loss")
+    penalty = p.check_penalty(reg_loss, reg_huber_delta, "reg_loss")
+    p.check_smooth(interpolation, data, penalty, reg_cumulative)
+    sources, single_x, dtype_x = p.read_signals(x, x_times, x_lengths, "x")
+    samples, single_y, dtype_y = p.read_signals(y, y_times, y_lengths, "y")
+    if single_x != single_y or len(sources) != len(samples):
+        raise ValueError(
+            f"x has {len(sources)} and y {len(samples)} signals; pass as many of both, and both with or both "
+            "without the axis of pairs."
+        )
+    if sources.values.shape[1] != samples.values.shape[1]:
+        raise ValueError(
+            f"x has {sources.values.shape[1]} features per time step, but y has {samples.values.shape[1]}."
+        )
+    targets = p.read_targets(samples, knots)
+    low, high = p.read_bounds(sources, targets, band, band_lower, band_upper)
+    least = p.read_slopes(slope_min, targets.lengths, 0.0, "slope_min")
+    greatest = p.read_slopes(slope_max, targets.lengths, np.inf, "slope_max")
+    p.check_slopes(least, greatest)
+    problem = Problem(
+        sources,
+        targets,
+        low,
+        high,
+        least,
+        greatest,
+        p.read_weights(reg, len(sources), "reg"),
+        p.read_weights(reg_cumulative, len(sources), "reg_cumulative"),
+        mode == "endpoint",
+        data,
+        penalty,
+        p.pchip_slopes(sources) if interpolation == "cubic" else None,
+    )
+    return problem, single_x, np.result_type(dtype_x, dtype_y)
+
+
+def pad(flat: Array, lengths: NDArray[np.int64]) -> Array:
+    """Rows of different lengths as a table, where the last number of a row repeats."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    columns = np.minimum(np.arange(int(lengths.max())), lengths[:, None] - 1)
+    table: Array = flat[offsets[:-1, None] + columns]
+    return table
+
+
+def pack(problem: Problem, solution: Solution, dtype: np.dtype[Any]) -> GDTWResult:
+    """Tables of the flat arrays."""
+    lengths = problem.targets.lengths
+    return GDTWResult(
+        values=pad(solution.warp, lengths).astype(dtype, copy=False),
+        times=pad(problem.targets.times, lengths).astype(dtype, copy=False),
+        objective=solution.objective.astype(dtype, copy=False),
+        lengths=lengths,
+        kkt_residual=solution.residual,
+        holds=pad(solution.holds, lengths),
+        ties=pad(solution.ties, lengths),
+    )
+
+
+def take_first(result: GDTWResult) -> GDTWResult:
+    """A single pair without the axis of pairs."""
+    fields = {name: value if value is None else value[0] for name, value in vars(result).items()}
+    return GDTWResult(**fields)
+
+
+def apply_warp(x: Any, warp: Any, *, x_times: Any = None) -> Floats:
+    """Read a signal at warped times.
+
+    Parameters
+    ----------
+    x : array-like of shape (n,) or (n, n_features)
+        The source of a warp, or another signal of the same times: what was measured along with it.
+    warp : GDTWResult or array-like of shape (n_knots,)
+        Of a single pair, or times of x.
+    x_times : array-like of shape (n,), default=None
+        Times of the samples of x. None spreads them evenly over [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_knots,) or (n_knots, n_features)
+        The values of x at the warped times, by linear interpolation.
+
+    Examples
+    --------
+    >>> from sktime_sdtw import apply_warp
+    >>> apply_warp([0.0, 1.0, 4.0], [0.0, 0.25, 1.0])
+    array([0. , 0.5, 4. ])
+    """
+    signals, single, _ = _problem.read_signals(x, x_times, None, "x")
+    if not single:
+        raise ValueError("x must be a single signal, of shape (n,) or (n, n_features).")
+    at = np.asarray(warp.values if isinstance(warp, GDTWResult) else warp, np.float64)
+    if at.ndim != 1 or not np.isfinite(at).all():
+        raise ValueError(f"warp must be finite times of shape (n_knots,). Got shape {at.shape}.")
+    columns = [np.interp(at, signals.times, column) for column in signals.values.T]
+    return columns[0] if np.ndim(x) == 1 else np.stack(columns, axis=1)

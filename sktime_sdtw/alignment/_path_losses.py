@@ -1,0 +1,130 @@
+"""How far a warp is from the true one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
+    """|warp - truth|, and a module that has what is needed: NumPy, or the tensors' own methods."""
+    from ._gdtw import is_tensor
+
+    if is_tensor(warp, truth):
+        import torch
+
+        a, b = torch.as_tensor(warp), torch.as_tensor(truth)
+        module: Any = torch
+    else:
+        import numpy as np
+
+        a, b = np.asarray(warp, np.float64), np.asarray(truth, np.float64)
+        module = np
+    if a.shape[-1] != b.shape[-1] or a.shape[-1] < 2:
+        raise ValueError(
+            f"warp and truth must have as many knots, two or more. Got {tuple(a.shape)}, {tuple(b.shape)}."
+        )
+    return module.abs(a - b), module
+
+
+def _integral(values: Any, times: Any, module: Any) -> Any:
+    if times is None:
+        return 0.5 * (values[..., 1:] + values[..., :-1]).mean(-1)
+    t = module.asarray(times)
+    if t.shape[-1] != values.shape[-1]:
+        raise ValueError(f"times must have {values.shape[-1]} knots. Got {t.shape[-1]}.")
+    h = t[..., 1:] - t[..., :-1]
+    return (0.5 * h * (values[..., 1:] + values[..., :-1])).sum(-1) / h.sum(-1)
+
+
+def time_error(warp: Any, truth: Any, *, times: Any = None) -> Any:
+    """Mean distance of a warp from the true one, over the time of the target.
+
+    Parameters
+    ----------
+    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        Warps at the same knots, in the unit of the source's times.
+    times : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots), default=None
+        The knots. None takes them as evenly spread.
+
+    Returns
+    -------
+    float, ndarray or tensor of shape (n_pairs,)
+        The integral of ``abs(warp - truth)`` by the trapezoid rule, divided by the duration. Differentiable
+        for tensors.
+
+    Examples
+    --------
+    >>> from sktime_sdtw import time_error
+    >>> float(time_error([0.0, 0.5, 1.0], [0.0, 0.25, 1.0]))
+    0.125
+    """
+    distance, module = _difference(warp, truth)
+    return _integral(distance, times, module)
+
+
+def time_deviation(warp: Any, truth: Any, *, times: Any = None) -> Any:
+    """Root of the mean squared distance of a warp from the true one, over the time of the target.
+
+    Parameters
+    ----------
+    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        Warps at the same knots, in the unit of the source's times.
+    times : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots), default=None
+        The knots. None takes them as evenly spread.
+
+    Returns
+    -------
+    float, ndarray or tensor of shape (n_pairs,)
+        Differentiable for tensors, except where the warps are equal.
+
+    Examples
+    --------
+    >>> from sktime_sdtw import time_deviation
+    >>> round(float(time_deviation([0.0, 0.5, 1.0], [0.0, 0.25, 1.0])), 4)
+    0.1768
+    """
+    distance, module = _difference(warp, truth)
+    return module.sqrt(_integral(distance * distance, times, module))
+
+
+def mean_alignment_error(warp: Any, truth: Any) -> Any:
+    """Mean over the knots of the distance of a warp from the true one, each knot counted once.
+
+    Parameters
+    ----------
+    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        Warps at the same knots, in the unit of the source's times.
+
+    Returns
+    -------
+    float, ndarray or tensor of shape (n_pairs,)
+
+    Examples
+    --------
+    >>> from sktime_sdtw import mean_alignment_error
+    >>> float(mean_alignment_error([0.0, 0.5, 1.0], [0.0, 0.2, 1.0]))
+    0.09999999999999999
+    """
+    return _difference(warp, truth)[0].mean(-1)
+
+
+def max_alignment_error(warp: Any, truth: Any) -> Any:
+    """Largest distance of a warp from the true one at a knot.
+
+    Parameters
+    ----------
+    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        Warps at the same knots, in the unit of the source's times.
+
+    Returns
+    -------
+    float, ndarray or tensor of shape (n_pairs,)
+
+    Examples
+    --------
+    >>> from sktime_sdtw import max_alignment_error
+    >>> float(max_alignment_error([0.0, 0.5, 1.0], [0.0, 0.25, 1.0]))
+    0.25
+    """
+    distance, module = _difference(warp, truth)
+    return distance.amax(-1) if hasattr(distance, "amax") else module.max(distance, -1)

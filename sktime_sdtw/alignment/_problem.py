@@ -1,0 +1,264 @@
+"""What a warping problem is made of: signals, times, knots, bounds, read from what users pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._series import SeriesBatch, check_series, check_single_series, is_list
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MODES = ("endpoint", "subsequence")
+LOSSES = {"l2": 0, "l1": 1, "huber": 2}
+INTERPOLATIONS = ("linear", "cubic")
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A loss by name; `delta` is where Huber's turns from a square into a line."""
+
+    name: str
+    delta: float
+
+    @property
+    def code(self) -> int:
+        return LOSSES[self.name]
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """Signals of any lengths, one after the other, float64, each with the times of its samples."""
+
+    values: Floats
+    times: Floats
+    offsets: Integers
+
+    @property
+    def lengths(self) -> Integers:
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def part(self, index: int) -> slice:
+        """Rows of one signal."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Pairs of signals, flat: `targets` holds y at the knots, other arrays one number for each knot."""
+
+    sources: Signals
+    targets: Signals
+    low: Floats
+    high: Floats
+    slope_min: Floats
+    slope_max: Floats
+    reg: Floats
+    cumulative: Floats
+    is_endpoint: bool
+    data: Penalty
+    penalty: Penalty
+    slopes: Floats | None = None
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
+    """One of some strings."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
+    return str(value)
+
+
+def check_penalty(name: Any, delta: Any, argument: str) -> Penalty:
+    """A loss and its delta."""
+    check_choice(name, argument, tuple(LOSSES))
+    if getattr(delta, "requires_grad", False):
+        raise ValueError("The delta of Huber's loss is a number: there is no gradient with respect to it.")
+    number = float(delta)
+    if not np.isfinite(number) or number <= 0:
+        prefix = "reg_" if argument == "reg_loss" else ""
+        raise ValueError(f"{prefix}huber_delta must be a finite number > 0. Got {delta!r}.")
+    return Penalty(str(name), number)
+
+
+def check_smooth(interpolation: str, data: Penalty, penalty: Penalty, cumulative: Any) -> None:
+    """Raise where absolute values would put kinks into what cubics are to keep smooth."""
+    weights = np.asarray(cumulative.detach() if hasattr(cumulative, "detach") else cumulative)
+    is_absolute = data.name == "l1" or (penalty.name == "l1" and bool((weights != 0).any()))
+    if interpolation == "cubic" and is_absolute:
+        raise ValueError(
+            "interpolation='cubic' needs loss 'l2' or 'huber', and reg_cumulative no reg_loss='l1'."
+        )
+
+
+def read_signals(x: Any, times: Any, lengths: Any, name: str) -> tuple[Signals, bool, np.dtype[Any]]:
+    """Signals with their times; whether it was a single one; and the dtype that they came in."""
+    if is_list(x):  # of numbers, or of signals
+        single = len(x) > 0 and all(np.ndim(one) == 0 for one in x)
+    else:
+        single = getattr(x, "ndim", np.ndim(x)) <= 2
+    if single:
+        one = check_single_series(x, name=name)
+        batch = SeriesBatch(one, np.array([0, len(one)]))
+    else:
+        batch = check_series(x, name=name)
+    batch = _cut(batch, lengths, f"{name}_lengths")
+    if batch.lengths.min() < 2:
+        raise ValueError(f"{name} has a signal of one sample; a signal needs two samples or more.")
+    flat = _read_times(times, batch.lengths, f"{name}_times")
+    values = np.ascontiguousarray(batch.values, np.float64)
+    return Signals(values, flat, batch.offsets), single, batch.dtype
+
+
+def _cut(batch: SeriesBatch, lengths: Any, name: str) -> SeriesBatch:
+    if lengths is None:
+        return batch
+    wanted = np.asarray(lengths)
+    if wanted.shape not in ((), (len(batch),)) or wanted.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be {len(batch)} integers, one for each signal. Got {lengths!r}.")
+    wanted = np.broadcast_to(wanted, len(batch))
+    if wanted.min() < 1 or (wanted > batch.lengths).any():
+        raise ValueError(f"{name} must lie between 1 and the number of samples. Got {lengths!r}.")
+    return SeriesBatch.from_arrays(
+        [one[:length] for one, length in zip(batch.to_list(), wanted, strict=True)]
+    )
+
+
+def _read_times(times: Any, lengths: Integers, name: str) -> Floats:
+    if times is None:
+        return np.concatenate([np.linspace(0.0, 1.0, int(length)) for length in lengths])
+    rows = read_rows(times, lengths, name)
+    for row in rows:
+        if not np.isfinite(row).all():
+            raise ValueError(f"{name} has NaN or inf.")
+        if (np.diff(row) <= 0).any():
+            raise ValueError(f"{name} must increase from sample to sample, without duplicates.")
+    return np.concatenate(rows)
+
+
+def read_rows(values: Any, lengths: Integers, name: str) -> list[Floats]:
+    """One row of numbers for each signal: from a list, a padded table, one row for all, or one number."""
+    n = len(lengths)
+    if is_list(values) and np.ndim(values[0]) > 0:
+        rows = [np.asarray(row, np.float64) for row in values]
+    else:
+        table = np.asarray(values, np.float64)
+        if table.ndim == 0 or table.shape in ((1,), (n, 1)):
+            table = np.broadcast_to(table.reshape(-1, 1), (n, int(lengths.max())))
+        rows = [table] * n if table.ndim == 1 else list(table)
+    if len(rows) != n:
+        raise ValueError(f"{name} has {len(rows)} rows, but there are {n} signals.")
+    longest = int(lengths.max())
+    for row, length in zip(rows, lengths, strict=True):
+        if row.ndim != 1 or len(row) not in (length, longest):
+            raise ValueError(f"{name} has a row of shape {row.shape}, but its signal needs {length} numbers.")
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
+def read_weights(values: Any, n: int, name: str) -> Floats:
+    """One number >= 0 for all pairs, or one for each."""
+    table = np.asarray(values, np.float64)
+    if table.shape not in ((), (1,), (n,), (n, 1)):
+        raise ValueError(f"{name} must be a number or one for each of {n} pairs. Got shape {table.shape}.")
+    if not np.isfinite(table).all() or (table < 0).any():
+        raise ValueError(f"{name} must be finite and >= 0. Got {values!r}.")
+    return np.ascontiguousarray(np.broadcast_to(table.reshape(-1), n))
+
+
+def read_targets(y: Signals, knots: Any) -> Signals:
+    """The target at the knots of the warp: by default at its own samples, else interpolated."""
+    if knots is None:
+        return y
+    if isinstance(knots, (bool, np.bool_)) or (
+        np.ndim(knots) == 0 and np.asarray(knots).dtype.kind not in "iu"
+    ):
+        raise ValueError(f"knots must be None, a number of knots, or their times. Got {knots!r}.")
+    n = len(y)
+    first, last = y.times[y.offsets[:-1]], y.times[y.offsets[1:] - 1]
+    if np.ndim(knots) == 0:
+        if int(knots) < 2:
+            raise ValueError(f"knots must be at least 2. Got {knots!r}.")
+        rows = list(np.linspace(first, last, int(knots), axis=1))
+    else:
+        count = [len(row) for row in knots] if np.ndim(knots[0]) else [len(knots)] * n
+        rows = read_rows(knots, np.asarray(count), "knots")
+        for row, start, end in zip(rows, first, last, strict=True):
+            if len(row) < 2 or not np.isfinite(row).all() or (np.diff(row) <= 0).any():
+                raise ValueError("knots must be two or more finite times that increase.")
+            slack = 1e-9 * (end - start)
+            if abs(row[0] - start) > slack or abs(row[-1] - end) > slack:
+                raise ValueError("knots must begin at the first and end at the last of y_times.")
+    values = [
+        np.stack([np.interp(row, y.times[y.part(i)], column) for column in y.values[y.part(i)].T], axis=1)
+        for i, row in enumerate(rows)
+    ]
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return Signals(np.concatenate(values), np.concatenate(rows), offsets)
+
+
+def read_slopes(values: Any, lengths: Integers, default: float, name: str) -> Floats:
+    """Bounds of the slope, one for each step between knots, and one more that is not used."""
+    if values is None:
+        return np.full(int(lengths.sum()), default)
+    rows = read_rows(values, lengths - 1, name)
+    for row in rows:
+        if np.isnan(row).any() or (row < 0).any():
+            raise ValueError(f"{name} must be >= 0. Got {values!r}.")
+    return np.concatenate([np.append(row, default) for row in rows])
+
+
+def read_bounds(
+    x: Signals, knots: Signals, band: Any, band_lower: Any, band_upper: Any
+) -> tuple[Floats, Floats]:
+    """Bounds of the warp at every knot: the band around the line of mean slope, and what is given."""
+    low, high = np.full(len(knots.times), -np.inf), np.full(len(knots.times), np.inf)
+    if band is not None:
+        widths = np.asarray(band, np.float64)
+        if not np.isfinite(widths).all() or (widths < 0).any():
+            raise ValueError(f"band must be finite and >= 0. Got {band!r}.")
+        if widths.ndim == 0 or widths.shape == (len(x),):
+            widths = widths.reshape(-1, 1)
+        if widths.ndim != 2 or widths.shape[0] not in (1, len(x)):
+            raise ValueError(
+                f"band must be a number, or of shape ({len(x)},) or ({len(x)}, n_values). Got {widths.shape}."
+            )
+        widths = np.broadcast_to(widths, (len(x), widths.shape[1]))
+        for i in range(len(x)):
+            part = knots.part(i)
+            source, place = x.times[x.part(i)], knots.times[part] - knots.times[part][0]
+            share = place / place[-1]
+            length = source[-1] - source[0]
+            width = length * np.interp(share, np.linspace(0, 1, widths.shape[1]), widths[i])
+            low[part], high[part] = source[0] + length * share - width, source[0] + length * share + width
+    for values, bound, name in ((band_lower, low, "band_lower"), (band_upper, high, "band_upper")):
+        if values is None:
+            continue
+        flat = np.concatenate(read_rows(values, knots.lengths, name))
+        if np.isnan(flat).any():
+            raise ValueError(f"{name} has NaN.")
+        (np.maximum if bound is low else np.minimum)(bound, flat, out=bound)
+    return low, high
+
+
+def check_slopes(slope_min: Floats, slope_max: Floats) -> None:
+    """Raise where the bounds of a slope contradict each other."""
+    if (slope_min > slope_max).any():
+        raise ValueError("slope_min is greater than slope_max: no warp has such a slope.")
+
+
+def pchip_slopes(signals: Signals) -> Floats:
+    """Slopes of the monotone cubic interpolant, at every sample of every signal."""
+    from scipy.interpolate import PchipInterpolator
+
+    rows = []
+    for i in range(len(signals)):
+        part = signals.part(i)
+        times = signals.times[part]
+        rows.append(PchipInterpolator(times, signals.values[part], axis=0).derivative()(times))
+    return np.ascontiguousarray(np.concatenate(rows))

@@ -1,0 +1,123 @@
+"""The way down to the compiled solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._engine import resolve_n_threads
+from ._problem import Floats, Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Warps of all pairs, flat, with what holds their knots."""
+
+    warp: Floats
+    cell: NDArray[np.int32]
+    holds: NDArray[np.int32]
+    ties: NDArray[np.int32]
+    objective: Floats
+    residual: Floats
+
+
+def _arguments(problem: Problem) -> tuple[Any, ...]:
+    p = problem
+    return (
+        p.sources.values,
+        p.sources.times,
+        p.slopes,
+        p.sources.offsets,
+        p.targets.values,
+        p.targets.times,
+        p.targets.offsets,
+        p.low,
+        p.high,
+        p.slope_min,
+        p.slope_max,
+        p.reg,
+        p.cumulative,
+        p.is_endpoint,
+        p.data.code,
+        p.data.delta,
+        p.penalty.code,
+        p.penalty.delta,
+    )
+
+
+def solve(problem: Problem, n_grid: int = 0, n_rounds: int = 1, n_jobs: int | None = None) -> Solution:
+    """Solve all pairs.
+
+    Raises
+    ------
+    ValueError
+        The constraints of a pair leave no warp.
+    """
+    n, m = len(problem.sources), len(problem.targets.times)
+    out = Solution(
+        np.empty(m),
+        np.zeros(m, np.int32),
+        np.zeros(m, np.int32),
+        np.zeros(m, np.int32),
+        np.empty(n),
+        np.empty(n),
+    )
+    status = np.zeros(n, np.int32)
+    arguments: list[Any] = [
+        *_arguments(problem),
+        n_grid,
+        n_rounds,
+        out.warp,
+        out.cell,
+        out.holds,
+        out.ties,
+        out.objective,
+        out.residual,
+        status,
+        resolve_n_threads(n_jobs),
+    ]
+    _core.gdtw(*arguments)
+    if status.any():
+        raise ValueError(
+            f"No warp of pair {int(np.flatnonzero(status)[0])} meets slope_min, slope_max, band, band_lower "
+            "and band_upper together. Loosen one of them."
+        )
+    if not np.isfinite(out.objective).all():
+        raise ValueError("The objective leaves the range of float64: scale x and y down.")
+    return out
+
+
+def gradient(
+    problem: Problem, solution: Solution, upstream: Floats, n_jobs: int | None = None
+) -> dict[str, Floats | None]:
+    """Gradients of the inner product of the warps with `upstream`, which is not modified."""
+    p = problem
+    out: dict[str, Floats | None] = {
+        "x": np.zeros_like(p.sources.values),
+        "x_times": np.zeros_like(p.sources.times),
+        "x_slopes": None if p.slopes is None else np.zeros_like(p.slopes),
+        "y": np.zeros_like(p.targets.values),
+        "times": np.zeros_like(p.targets.times),
+        "low": np.zeros_like(p.low),
+        "high": np.zeros_like(p.high),
+        "slope_min": np.zeros_like(p.slope_min),
+        "slope_max": np.zeros_like(p.slope_max),
+        "reg": np.zeros_like(p.reg),
+        "cumulative": np.zeros_like(p.cumulative),
+    }
+    arguments: list[Any] = [
+        *_arguments(problem),
+        solution.warp,
+        solution.cell,
+        solution.holds,
+        solution.ties,
+        upstream,
+        *out.values(),
+        resolve_n_threads(n_jobs),
+    ]
+    _core.gdtw_gradient(*arguments)
+    return out

@@ -1,0 +1,135 @@
+"""Gradients through the warp: against differences of the problem solved again, in every mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from warp_oracle import OPTIONS, random_case, smooth, walk
+
+from sktime_sdtw import gdtw
+
+torch = pytest.importorskip("torch")
+
+MODES = {
+    **{name: options for name, options in OPTIONS.items() if options["reg"] > 0},
+    "band_values": {"reg": 0.01, "band": [[0.05, 0.12, 0.03]]},
+    "bounds": {"reg": 0.003, "band_lower": 0.35, "band_upper": 1.6, "mode": "subsequence"},
+    "knots": {"reg": 0.01, "knots": 8},
+    "knots_band": {"reg": 0.01, "band": 0.05, "knots": 9},
+    "cubic_band": {"reg": 0.01, "band": 0.05, "interpolation": "cubic", "slope_max": 1.6},
+    "reg_l1_slope": {"reg": 0.05, "reg_loss": "l1", "slope_max": 1.5},
+}
+STATIC = ("mode", "loss", "reg_loss", "interpolation", "knots", "huber_delta", "reg_huber_delta")
+
+
+def tensors_of(case):
+    tensors = {
+        name: torch.tensor(getattr(case, name)[None], dtype=torch.float64)
+        for name in ("x", "y", "x_times", "y_times")
+    }
+    for name, value in case.options.items():
+        if name not in STATIC:
+            tensors[name] = torch.tensor(value, dtype=torch.float64)
+    return tensors, {name: case.options[name] for name in STATIC if name in case.options}
+
+
+def differences(case, rng, h=1e-6):
+    """Derivative along a random direction in each input: by the gradient, and by solving twice.
+
+    None where the active set changes in between: there the warp may have a kink.
+    """
+    tensors, static = tensors_of(case)
+    leaves = {name: value.clone().requires_grad_() for name, value in tensors.items()}
+    result = gdtw(**leaves, **static)
+    upstream = torch.tensor(rng.normal(size=tuple(result.values.shape)))
+    kept = upstream.clone()
+    grads = torch.autograd.grad(result.values, list(leaves.values()), upstream)
+    assert torch.equal(upstream, kept)
+    for (name, value), grad in zip(tensors.items(), grads, strict=True):
+        direction = torch.tensor(rng.normal(size=tuple(value.shape)))
+        both = [gdtw(**{**tensors, name: value + sign * h * direction}, **static) for sign in (1, -1)]
+        same = all(
+            torch.equal(one.holds, result.holds) and torch.equal(one.ties, result.ties) for one in both
+        )
+        # Another basin may be as good, too.
+        near = all((one.values - result.values).abs().max() < 1e-3 for one in both)
+        expected = ((both[0].values - both[1].values) * upstream).sum() / (2 * h)
+        size = (grad * direction).abs().sum()
+        yield name, same and near, float((grad * direction).sum()), float(expected), float(size)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_input_of_every_mode(name):
+    checked = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        case = random_case(seed, n=16, m=12, d=1 + seed % 3, **MODES[name])
+        for argument, smooth_there, actual, expected, size in differences(case, rng):
+            if smooth_there:
+                checked += 1
+                assert abs(actual - expected) <= 1e-6 * (size + abs(expected)) + 1e-7, (seed, argument)
+    assert checked >= 30
+
+
+@given(st.integers(0, 10**6), st.sampled_from(sorted(MODES)), st.integers(3, 24), st.integers(3, 20))
+@settings(max_examples=60, deadline=None)
+def test_random_problems(seed, name, n, m):
+    case = random_case(seed, n=n, m=m, d=1 + seed % 2, **MODES[name])
+    try:
+        tests = list(differences(case, np.random.default_rng(seed)))
+    except ValueError as error:
+        assert "No warp" in str(error)  # noqa: PT017
+        return
+    for argument, smooth_there, actual, expected, size in tests:
+        if smooth_there:
+            assert abs(actual - expected) <= 1e-5 * (size + abs(expected)) + 1e-6, argument
+
+
+def test_knots_held_by_kinks_ignore_the_values_of_x():
+    rng = np.random.default_rng(0)
+    x, y = torch.tensor(walk(rng, 30, 1)[None]), torch.tensor(walk(rng, 20, 1)[None])
+    x.requires_grad_()
+    result = gdtw(x, y, reg=0.01)
+    held = result.kinks[0]
+    assert held.sum() >= 5
+    for i in torch.nonzero(held)[:, 0]:
+        (grad,) = torch.autograd.grad(result.values[0, i], x, retain_graph=True)
+        assert grad.abs().max() == 0
+
+
+def test_flat_signals():
+    x = torch.zeros(1, 20, 1, dtype=torch.float64, requires_grad=True)
+    y = torch.ones(1, 15, 1, dtype=torch.float64, requires_grad=True)
+    for reg in (0.1, 0.0):
+        result = gdtw(x, y, reg=reg)
+        grads = torch.autograd.grad(result.values.sum(), [x, y])
+        assert all(torch.isfinite(grad).all() for grad in grads)
+    result = gdtw(x, y, reg=0.1)
+    np.testing.assert_allclose(result.values[0].detach(), np.linspace(0, 1, 15), atol=1e-12)
+
+
+def test_no_path_for_second_order():
+    x = torch.tensor(smooth(np.random.default_rng(0), 12, 1)[None], requires_grad=True)
+    y = torch.tensor(smooth(np.random.default_rng(1), 9, 1)[None])
+    result = gdtw(x, y)
+    (grad,) = torch.autograd.grad(result.values.pow(2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="gdtw_backward"):
+        grad.sum().backward()
+
+
+def test_pchip_slopes_are_scipys():
+    from sktime_sdtw.alignment._problem import pchip_slopes, read_signals
+    from sktime_sdtw.alignment._torch import _pchip
+
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 4, 20):
+        x, t = rng.normal(size=(3, n, 2)), np.sort(rng.random((3, n)), axis=1)
+        signals = read_signals(x, t, None, "x")[0]
+        ours = _pchip(torch.tensor(t), torch.tensor(x), torch.full((3,), n))
+        np.testing.assert_allclose(ours.reshape(-1, 2), pchip_slopes(signals), rtol=1e-10, atol=1e-12)
+        # The same in a longer table
+        wide = [np.concatenate([a, np.full_like(a[:, :1], 9.0)], 1) for a in (t, x)]
+        more = _pchip(torch.tensor(wide[0]), torch.tensor(wide[1]), torch.full((3,), n))
+        np.testing.assert_allclose(more[:, :n], ours, rtol=1e-12)

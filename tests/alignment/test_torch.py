@@ -1,0 +1,178 @@
+"""Warps of tensors: the same as of arrays, as an operator that torch's own tools accept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from warp_oracle import smooth, times
+
+from sktime_sdtw import gdtw, max_alignment_error, mean_alignment_error, time_deviation, time_error
+
+torch = pytest.importorskip("torch")
+
+
+def batch(seed=0, sizes=((12, 9), (7, 15), (12, 15)), d=2):
+    rng = np.random.default_rng(seed)
+    n, m = [size[0] for size in sizes], [size[1] for size in sizes]
+    x, y = np.full((len(sizes), max(n), d), 3.0), np.full((len(sizes), max(m), d), 5.0)
+    s, t = np.full(x.shape[:2], 7.0), np.full(y.shape[:2], 7.0)
+    for i, (k, j) in enumerate(sizes):
+        x[i, :k], y[i, :j], s[i, :k], t[i, :j] = (
+            smooth(rng, k, d),
+            smooth(rng, j, d),
+            times(rng, k),
+            times(rng, j),
+        )
+    return x, y, {"x_times": s, "y_times": t, "x_lengths": n, "y_lengths": m}
+
+
+def as_tensors(options):
+    return {name: torch.tensor(value) for name, value in options.items()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mode": "subsequence", "reg": 0.02},
+        {"band": 0.1, "slope_max": 4.0},
+        {"band": [[0.1, 0.2], [0.3, 0.1], [0.2, 0.2]]},
+        {"interpolation": "cubic"},
+        {"knots": 6},
+        {"reg_cumulative": 0.1, "reg_loss": "huber", "loss": "l1"},
+    ],
+)
+def test_tensors_and_arrays_agree(options):
+    x, y, rest = batch()
+    arrays = gdtw(x, y, **rest, **options)
+    tensors = gdtw(torch.tensor(x), torch.tensor(y), **as_tensors(rest), **options)
+    assert isinstance(tensors.values, torch.Tensor)
+    np.testing.assert_allclose(tensors.values, arrays.values, atol=1e-9)
+    np.testing.assert_allclose(tensors.times, arrays.times, atol=1e-14)
+    np.testing.assert_allclose(tensors.objective, arrays.objective, rtol=1e-12)
+    np.testing.assert_array_equal(tensors.lengths, arrays.lengths)
+
+
+def test_ragged_gradient_is_each_pair_alone():
+    x, y, rest = batch()
+    X, Y = torch.tensor(x, requires_grad=True), torch.tensor(y, requires_grad=True)
+    together = gdtw(X, Y, reg=0.03, **as_tensors(rest))
+    mask = torch.arange(15) < torch.tensor(rest["y_lengths"])[:, None]
+    (together.values.sin() * mask).sum().backward()
+    for i, (n, m) in enumerate(zip(rest["x_lengths"], rest["y_lengths"], strict=True)):
+        one, other = torch.tensor(x[i, :n], requires_grad=True), torch.tensor(y[i, :m], requires_grad=True)
+        alone = gdtw(one, other, reg=0.03, x_times=rest["x_times"][i, :n], y_times=rest["y_times"][i, :m])
+        alone.values.sin().sum().backward()
+        np.testing.assert_allclose(X.grad[i, :n], one.grad, atol=1e-12)
+        np.testing.assert_allclose(Y.grad[i, :m], other.grad, atol=1e-12)
+        assert (X.grad[i, n:] == 0).all()
+        assert (Y.grad[i, m:] == 0).all()
+
+
+def test_shapes_and_dtypes():
+    x, y = torch.randn(12, 2), torch.randn(9, 2)
+    result = gdtw(x, y)
+    assert result.values.shape == (9,)
+    assert result.values.dtype == torch.float32
+    assert gdtw(x[:, 0], y[:, 0]).values.shape == (9,)
+    assert gdtw(x[None], y[None]).values.shape == (1, 9)
+    assert not result.objective.requires_grad
+
+
+def test_operator_passes_the_checks_of_torch():
+    from sktime_sdtw.alignment._torch import _forward
+
+    x, y, rest = batch(d=1)
+    tensor = as_tensors(rest)
+    n, m = tensor["x_lengths"], tensor["y_lengths"]
+    size = tuple(tensor["y_times"].shape)
+    numbers = {
+        "low": torch.full(size, -torch.inf),
+        "high": torch.full(size, torch.inf),
+        "slope_min": torch.zeros(size),
+        "slope_max": torch.full(size, 3.0),
+    }
+    arguments = (
+        torch.tensor(x, requires_grad=True),
+        tensor["x_times"],
+        None,
+        torch.tensor(y, requires_grad=True),
+        tensor["y_times"],
+        *(value.double() for value in numbers.values()),
+        torch.full((3,), 0.1, dtype=torch.float64, requires_grad=True),
+        torch.zeros(3, dtype=torch.float64),
+        n,
+        m,
+        True,
+        0,
+        1.0,
+        0,
+        1.0,
+        1,
+        0,
+    )
+    torch.library.opcheck(_forward, arguments, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_gradcheck_away_from_kinks():
+    rng = np.random.default_rng(3)
+    x, y = (torch.tensor(smooth(rng, n, 3)[None], requires_grad=True) for n in (9, 7))
+    reg = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x, y, reg: gdtw(x, y, reg=reg, interpolation="cubic").values, (x, y, reg), atol=1e-6
+    )
+
+
+def test_errors_name_the_argument():
+    x, y = torch.randn(2, 8, 1), torch.randn(2, 6, 1)
+    nan = x.clone()
+    nan[0, 3] = torch.nan
+    bad = {
+        "x has NaN": {"x": nan},
+        "features": {"y": torch.randn(2, 6, 2)},
+        "x_times must increase": {"x_times": torch.tensor([0.0, 1, 1, 2, 3, 4, 5, 6])},
+        "y_times must be of shape": {"y_times": torch.arange(5.0)},
+        "y_lengths is greater": {"y_lengths": [6, 7]},
+        "one sample": {"x_lengths": [1, 8]},
+        "reg must be": {"reg": torch.tensor([-1.0, 1.0])},
+        "No warp of pair 0": {"slope_max": 0.5},
+        "slope_max must be a number": {"slope_max": torch.ones(4)},
+        "slope_min must be >= 0": {"slope_min": torch.tensor(-1.0)},
+        "return_gap": {"return_gap": True},
+        "huber_delta|Huber": {"loss": "huber", "huber_delta": torch.tensor(1.0, requires_grad=True)},
+    }
+    for message, options in bad.items():
+        with pytest.raises(ValueError, match=message):
+            gdtw(**{"x": x, "y": y, **options})
+    with pytest.raises(TypeError, match="y is not a tensor"):
+        gdtw(x, y.numpy())
+    with pytest.raises(TypeError, match="floating-point"):
+        gdtw(x.int(), y)
+
+
+def test_path_losses_agree_on_tensors_and_arrays():
+    rng = np.random.default_rng(0)
+    a, b, t = rng.random((3, 20)), rng.random((3, 20)), np.sort(rng.random((3, 20)), axis=1)
+    for loss in (time_error, time_deviation):
+        for options in ({}, {"times": t}):
+            tensors = {name: torch.tensor(value) for name, value in options.items()}
+            np.testing.assert_allclose(
+                loss(torch.tensor(a), torch.tensor(b), **tensors), loss(a, b, **options), rtol=1e-12
+            )
+    for loss in (mean_alignment_error, max_alignment_error):
+        np.testing.assert_allclose(loss(torch.tensor(a), torch.tensor(b)), loss(a, b), rtol=1e-12)
+    warp = torch.tensor(a, requires_grad=True)
+    time_error(warp, torch.tensor(b)).sum().backward()
+    assert warp.grad.abs().sum() > 0
+
+
+def test_path_losses_by_hand():
+    t = np.linspace(0, 2, 101)
+    assert time_error(t, t) == 0
+    np.testing.assert_allclose(time_error(t + 0.1, t), 0.1)
+    np.testing.assert_allclose(time_deviation(t + 0.1, t, times=t), 0.1)
+    np.testing.assert_allclose(time_error(t, np.zeros(101), times=t), 1.0)
+    np.testing.assert_allclose(time_deviation(t, np.zeros(101), times=t), np.sqrt(4 / 3), rtol=1e-3)
+    assert max_alignment_error(t, np.zeros(101)) == 2
+    with pytest.raises(ValueError, match="as many knots"):
+        time_error(t, t[1:])
