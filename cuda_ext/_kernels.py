@@ -21,6 +21,7 @@ from ._data import (
     State,
     View,
     arithmetic_of,
+    possible_methods,
 )
 from ._plan import Variant
 from ._runtime import Argument, Buffer, Runtime
@@ -43,6 +44,9 @@ class Kernels:
         CostKind and BandKind, as in cpu_ext/engine.hpp.
     likely : tuple of int
         The methods of nearly all pairs: what is worth compiling before it is known to be needed.
+    look : bool
+        Whether to wait until the device says which methods there are. Otherwise all that can be are launched,
+        those in vain end at once, and a call waits for nothing.
     """
 
     runtime: Runtime
@@ -54,6 +58,7 @@ class Kernels:
     gammas: Buffer
     n_gammas: int
     likely: tuple[int, ...] = ()
+    look: bool = True
 
     def _spec(self, entry: str, **defines: str | int) -> KernelSpec:
         return make_spec(entry, name_of(self.store), tuple(defines.items()))
@@ -110,6 +115,11 @@ class Kernels:
             GRAD_Y=int(of_y),
         )
 
+    def table_of(self, numbers: NDArray[np.int64]) -> Buffer:
+        """Offsets and the like on the device, found again there by their content unless they are many."""
+        small = numbers.nbytes <= 2**20
+        return self.runtime.constant(numbers) if small else self.runtime.upload(numbers)
+
     def series(
         self, values: NDArray[Any] | None, offsets: NDArray[np.int64], n_features: int
     ) -> DeviceSeries:
@@ -117,7 +127,7 @@ class Kernels:
         runtime = self.runtime
         offsets = np.ascontiguousarray(offsets)
         series = DeviceSeries(
-            None if values is None else runtime.upload(values), offsets, runtime.upload(offsets), n_features
+            None if values is None else runtime.upload(values), offsets, self.table_of(offsets), n_features
         )
         if values is not None:
             self.ranges(series, series.values, int(series.lengths.max()))
@@ -170,6 +180,8 @@ class Kernels:
                 *(methods, seen, out),
             ],
         )
+        if not self.look:
+            return methods, possible_methods(self.likely, self.store)
         found = runtime.download(seen, (5,))
         return methods, [method for method in range(OVERFLOW) if found[method]]
 
@@ -221,7 +233,7 @@ class Kernels:
         if variant.multi:
             rows = np.add.reduceat(_plan.padded(x.lengths, variant.tile_rows), np.arange(0, len(x), run))
             offsets = _plan.offsets_of(np.tile(rows, len(y)))
-            row_offsets = runtime.upload(offsets)
+            row_offsets = self.table_of(offsets)
             edge_m = runtime.empty(self.n_gammas * int(offsets[-1]), arithmetic.real)
             edge_e = runtime.empty(self.n_gammas * int(offsets[-1]), arithmetic.exponent)
         ticket, progress = self._counters(groups * self.n_gammas, variant)

@@ -46,16 +46,15 @@ class Problem:
     @classmethod
     def of_list(cls, kernels: Kernels, x: DeviceSeries, y: DeviceSeries, i: Array, j: Array) -> Problem:
         """Pairs (i, j) of the series of a window, for tables."""
-        runtime = kernels.runtime
         n, m = _plan.offsets_of(x.lengths[i]), _plan.offsets_of(y.lengths[j])
         return cls(
-            DeviceSeries(None, n, runtime.upload(n), x.n_features),
-            DeviceSeries(None, m, runtime.upload(m), y.n_features),
+            DeviceSeries(None, n, kernels.table_of(n), x.n_features),
+            DeviceSeries(None, m, kernels.table_of(m), y.n_features),
             pair_variant(kernels, 0, y.lengths[j], len(i)),
             source_x=x,
             source_y=y,
-            list_x=runtime.upload(i.astype(np.int64)),
-            list_y=runtime.upload(j.astype(np.int64)),
+            list_x=kernels.table_of(i.astype(np.int64)),
+            list_y=kernels.table_of(j.astype(np.int64)),
         )
 
     def classify(self, kernels: Kernels, out: Buffer) -> tuple[Buffer, list[int]]:
@@ -71,8 +70,7 @@ class Problem:
         layout = _plan.group_layout(self.n, self.m, rows, self.variant)
         arrays: dict[str, Array] = vars(layout)
         joined = np.concatenate(list(arrays.values()))
-        small = joined.nbytes <= 2**20  # and so worth keeping
-        buffer = kernels.runtime.constant(joined) if small else kernels.runtime.upload(joined)
+        buffer = kernels.table_of(joined)
         count = len(self) + 1
         device: dict[str, Buffer] = {
             name: View(buffer, place * count, count) for place, name in enumerate(arrays)
@@ -103,7 +101,7 @@ def group_problem(
     before = int((x.lengths[: group.first] * y.lengths[: group.first]).sum())
     cells = _plan.offsets_of(first.lengths * second.lengths)
     buffer = kernels.runtime.upload(costs[before : before + int(cells[-1])])
-    cost_offsets = kernels.runtime.upload(cells)
+    cost_offsets = kernels.table_of(cells)
     # The costs are what classify looks at: one feature, as many "time steps" as cells.
     ranged = DeviceSeries(buffer, cells, cost_offsets, 1)
     kernels.ranges(ranged, buffer, int(ranged.lengths.max()))
@@ -261,7 +259,7 @@ def reverse_sweeps(
     flows.expected_cost, flows.entropy = out.get("expected_cost"), out.get("entropy")
     if "alignment" in out:
         flows.alignment = out["alignment"]
-        flows.alignment_offsets = runtime.constant(_plan.offsets_of(problem.n * problem.m))
+        flows.alignment_offsets = kernels.table_of(_plan.offsets_of(problem.n * problem.m))
     if variant.dim:
         flows.grad_x, flows.grad_y = out.get("x"), out.get("y")
     between = _state(kernels, arithmetic, columns * max(1, len(chunks) - 1))

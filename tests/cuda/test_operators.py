@@ -6,6 +6,7 @@ The same sources that a GPU runs, small. `pytest --engine=emulated` puts it unde
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import oracle
@@ -429,6 +430,36 @@ def test_kernels_of_an_ordinary_call_are_compiled_side_by_side(d, dtype):
         assert runtime.late() == []
     gradient(runtime, _engine.Pairs(x, y), {"value", "x", "y"})
     assert runtime.late() == []
+
+
+def test_a_call_that_waits_for_nothing_has_the_same_results(runtime, monkeypatch):
+    x = SeriesBatch.concatenate([series((9, 7), scale=1e-18), series((5, 20))])
+    y, made = series((6, 8, 1, 30), seed=1), cuda._kernels
+    gammas, pairs = (1.0, 0.0), _engine.Pairs(x, y)
+    waiting = forward(runtime, x, y, "full", gammas=gammas), gradient(runtime, pairs)
+    launches = len(runtime.launches)
+    monkeypatch.setattr(cuda, "_kernels", lambda *arguments: replace(made(*arguments), look=False))
+    found = forward(runtime, x, y, "full", gammas=gammas), gradient(runtime, pairs)
+    assert len(runtime.launches) > 2 * launches  # some in vain
+    np.testing.assert_array_equal(found[0], waiting[0])
+    for name, values in waiting[1].items():
+        np.testing.assert_array_equal(found[1][name], values)
+
+
+class Deferred(EmulatedRuntime):
+    """Copies results when they are waited for, at the latest moment that is allowed."""
+
+    def start_download(self, buffer, shape, out=None):
+        return lambda: self.download(buffer, shape, out)
+
+
+@pytest.mark.parametrize("d", [1, 9])
+def test_results_travel_while_the_next_are_computed(monkeypatch, d):
+    monkeypatch.setattr(_plan, "RESULT_BYTES", 60)
+    monkeypatch.setattr(_plan, "scratch_budget", lambda cells, memory: 3000)
+    x, y = series((5, 8, 3, 9, 4), d), series((6, 5, 9, 2, 7), d, seed=1)
+    check_values(Deferred(), x, y)
+    check_gradients(Deferred(multiprocessors=1), x, y)
 
 
 # --- routing
