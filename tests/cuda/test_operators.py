@@ -446,6 +446,27 @@ def test_a_call_that_waits_for_nothing_has_the_same_results(runtime, monkeypatch
         np.testing.assert_array_equal(found[1][name], values)
 
 
+class Counting(EmulatedRuntime):
+    """Knows how much memory was held at once."""
+
+    most = 0
+
+    def empty(self, count, dtype):
+        buffer = super().empty(count, dtype)
+        self.most = max(self.most, self.memory - self.free_memory())
+        return buffer
+
+
+@pytest.mark.parametrize("d", [1, 9])
+def test_gradients_hold_no_table(d):
+    runtime = Counting()
+    n, m = 700, 900
+    x, y = series((n,), d), series((m,), d, seed=1)
+    check_gradients(runtime, x, y, wanted={"value", "x", "y", "expected_cost"})
+    # Fewer bytes than the table alone would take in float32.
+    assert runtime.most < 4 * n * m
+
+
 class Deferred(EmulatedRuntime):
     """Copies results when they are waited for, at the latest moment that is allowed."""
 
