@@ -1,6 +1,7 @@
 """Soft-DTW for PyTorch: differentiable functions of tensors. Needs torch."""
 
 from . import _cpu as _cpu  # registers the operators
+from . import _cuda as _cuda
 from ._barycenter import soft_dtw_barycenter
 from ._dilate import shape_and_time
 from ._pairwise import cdist_soft_dtw, cdist_soft_dtw_divergence

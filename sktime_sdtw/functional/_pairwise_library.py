@@ -50,7 +50,7 @@ def _zeros(x: Tensor, y: Tensor | None, wanted: int) -> Results:
     )
 
 
-def _pieces(u: Tensor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def pieces(u: Tensor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and columns of the pairs that count, some at a time."""
     rows, columns = torch.nonzero(u, as_tuple=True)  # NaN is not zero
     step = (x.shape[1] + y.shape[1]) * x.shape[2] * x.element_size() * 4
@@ -59,7 +59,7 @@ def _pieces(u: Tensor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield rows[start : start + count], columns[start : start + count]
 
 
-def _taken(lengths: Tensor | None, indices: Tensor) -> Tensor | None:
+def taken(lengths: Tensor | None, indices: Tensor) -> Tensor | None:
     return None if lengths is None else lengths[indices.to(lengths.device)]
 
 
@@ -87,8 +87,8 @@ def _backward_kernel(
     into_y = grad_x if y is None else grad_y
     bits = wanted | (Y if y is None and wanted & X else 0)
     u = _each_pair_once(u, y)
-    for i, j in _pieces(u, x, other):
-        problem = (x[i], other[j], _taken(x_lengths, i), _taken(other_lengths, j), gammas, gamma)
+    for i, j in pieces(u, x, other):
+        problem = (x[i], other[j], taken(x_lengths, i), taken(other_lengths, j), gammas, gamma)
         _, of_x, of_y, of_gamma = soft_dtw(*problem, cost, scale, band, band_parameter, bits)
         weights = u[i, j]
         if bits & X:
@@ -172,8 +172,8 @@ def _second_order_kernel(
     other, other_lengths, into_y = (x, x_lengths, of_x) if y is None else (y, y_lengths, of_y)
     wy = wx if y is None else wy
     weights = _each_pair_once(u, y)
-    for i, j in _pieces(torch.ones_like(u), x, other):  # the derivative with respect to u counts where u is 0
-        lengths = (_taken(x_lengths, i), _taken(other_lengths, j))
+    for i, j in pieces(torch.ones_like(u), x, other):  # the derivative with respect to u counts where u is 0
+        lengths = (taken(x_lengths, i), taken(other_lengths, j))
         problem = (x[i], other[j], *lengths, gammas, gamma, cost, scale, band, band_parameter)
         directions = [None if w is None else w[k] for w, k in ((wx, i), (wy, j))]
         slopes = None if wg is None else wg.expand(len(i))

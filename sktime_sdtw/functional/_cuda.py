@@ -1,0 +1,367 @@
+"""The operators on CUDA tensors: the CUDA engine on buffers of the tensors, on torch's current stream.
+
+Values and first derivatives are computed on the GPU; second derivatives by the CPU engine, with copies there
+and back. Work is planned on the host: pass lengths as CPU tensors, or the GPU is waited for. The engine asks
+the GPU which arithmetic the pairs need, once a call, so a call cannot be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import _cpu, _library, _pairwise_library
+from ._checks import check_band, check_gammas, check_lengths
+from ._library import GAMMA, Results, X, Y
+
+if TYPE_CHECKING:
+    from ..cuda_ext._kernels import Kernels
+    from ..cuda_ext._pairs import Problem
+    from ..cuda_ext._runtime import Buffer, Runtime
+
+Lengths = NDArray[np.int64]
+
+
+class Device(Protocol):
+    """A device with a way from tensors to buffers and back."""
+
+    runtime: Runtime
+
+    def wrap(self, tensor: Tensor) -> Buffer:
+        """A contiguous tensor as a buffer."""
+
+    def tensor(self, buffer: Buffer, *shape: int) -> Tensor:
+        """The first elements of a buffer as a tensor."""
+
+
+class Gpu:
+    """The GPU that holds a tensor. Raises where the engine cannot use it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        from ..cuda_ext._devices import device_indices
+        from ..cuda_ext._runtime import cuda_runtime
+
+        (index,) = device_indices(str(tensor.device))  # says why not
+        self.runtime: Any = cuda_runtime(index)
+        self.wrap: Callable[[Tensor], Buffer] = self.runtime.wrap
+
+    def tensor(self, buffer: Any, *shape: int) -> Tensor:
+        """As `Device.tensor`."""
+        flat: Tensor = buffer.tensor.view(-1)
+        return flat[: int(np.prod(shape))].view(shape)
+
+
+class Numbers(NamedTuple):
+    """Cost and band, as the engine's `Settings`."""
+
+    cost: int
+    scale: float
+    band: int
+    band_parameter: float
+
+
+# --- padded tensors and packed rows
+
+
+def _offsets(sizes: Lengths) -> Lengths:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+class _Packed:
+    """What is inside the lengths of a padded tensor, flat, as one number or one time step a row.
+
+    Samples that are not finite become zeros there, and False in `usable`.
+    """
+
+    def __init__(self, padded: Tensor, sizes: Lengths, inside: NDArray[np.bool_] | None, width: int) -> None:
+        self.shape, self.sizes = padded.shape, sizes
+        self.index: Tensor | None = None
+        rows = padded.reshape(-1, width)
+        if inside is not None:
+            self.index = torch.from_numpy(np.flatnonzero(inside)).to(padded.device)
+            rows = rows[self.index]
+        owner = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(padded.device)
+        bad = (~torch.isfinite(rows)).any(1).to(rows.dtype)
+        self.usable = rows.new_zeros(len(sizes)).index_add_(0, owner, bad) == 0
+        self.rows = torch.where(self.usable[owner][:, None], rows, 0.0).contiguous()
+
+    def unpack(self, rows: Tensor, good: Tensor) -> Tensor:
+        """A gradient of the rows in the shape of the padded tensor; NaN for samples that are not good."""
+        rows = rows.reshape(self.rows.shape)
+        out = rows
+        if self.index is not None:
+            out = rows.new_zeros((int(np.prod(self.shape)) // rows.shape[1], rows.shape[1]))
+            out[self.index] = rows
+        out = out.reshape(self.shape)
+        return torch.where(good[:, None, None], out, torch.nan)
+
+
+def _inside(room: int, lengths: Lengths) -> NDArray[np.bool_]:
+    return np.arange(room)[None, :] < lengths[:, None]
+
+
+class _Batch:
+    """A batch on the device: series or cost matrices, and the lengths on the host."""
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...],
+        x_lengths: Tensor | None,
+        y_lengths: Tensor | None,
+        band: int,
+        band_parameter: float,
+    ) -> None:
+        first = tensors[0]
+        self.like, self.count = first, first.shape[0]
+        self.of_costs = len(tensors) == 1
+        n, m = (first.shape[1], first.shape[2]) if self.of_costs else (first.shape[1], tensors[1].shape[1])
+        if x_lengths is not None:
+            x_lengths = check_lengths(x_lengths, self.count, n, "x_lengths")
+        if y_lengths is not None:
+            y_lengths = check_lengths(y_lengths, self.count, m, "y_lengths")
+        if band == 3:
+            check_band((self.count, n, m), x_lengths, y_lengths, band_parameter)
+        full = x_lengths is None and y_lengths is None
+        self.n: Lengths = np.full(self.count, n) if x_lengths is None else x_lengths.numpy()
+        self.m: Lengths = np.full(self.count, m) if y_lengths is None else y_lengths.numpy()
+        if self.of_costs:
+            cells = _inside(n, self.n)[:, :, None] & _inside(m, self.m)[:, None, :]
+            self.packed = [_Packed(first, self.n * self.m, None if full else cells, 1)]
+        else:
+            self.packed = [
+                _Packed(
+                    tensor,
+                    lengths,
+                    None if given is None else _inside(tensor.shape[1], lengths),
+                    tensor.shape[2],
+                )
+                for tensor, lengths, given in (
+                    (first, self.n, x_lengths),
+                    (tensors[1], self.m, y_lengths),
+                )
+            ]
+        self.features = 1 if self.of_costs else first.shape[2]
+        self.usable = self.packed[0].usable & self.packed[-1].usable
+
+
+# --- the engine
+
+
+def _kernels(device: Device, dtype: np.dtype[Any], numbers: Numbers, gamma: float | Tensor) -> Kernels:
+    from ..cuda_ext._engine import _kernels as make
+
+    kernels = make(device.runtime, dtype, numbers, np.array([gamma if isinstance(gamma, float) else 1.0]))
+    if isinstance(gamma, Tensor):
+        kernels.gammas = device.wrap(gamma)
+    return kernels
+
+
+def _problem(device: Device, kernels: Kernels, batch: _Batch, first: int, last: int, dim: int) -> Problem:
+    """Pairs first <= k < last of the batch, as `group_problem` makes them from arrays."""
+    from ..cuda_ext._data import DeviceSeries, View
+    from ..cuda_ext._pairs import Problem, pair_variant
+
+    runtime = device.runtime
+
+    def series(packed: _Packed | None, sizes: Lengths, width: int) -> DeviceSeries:
+        offsets = _offsets(sizes[first:last])
+        values = None
+        if packed is not None:
+            before = int(sizes[:first].sum())
+            values = View(device.wrap(packed.rows), before * width, int(offsets[-1]) * width)
+        found = DeviceSeries(values, offsets, runtime.constant(offsets), width)
+        if values is not None:
+            kernels.ranges(found, values, int(found.lengths.max()))
+        return found
+
+    x_packed, y_packed = (None, None) if batch.of_costs else batch.packed
+    x, y = series(x_packed, batch.n, batch.features), series(y_packed, batch.m, batch.features)
+    variant = pair_variant(kernels, dim, y.lengths, len(x))
+    if not batch.of_costs:
+        return Problem(x, y, variant)
+    costs = series(batch.packed[0], batch.n * batch.m, 1)
+    x.low, x.high, x.parts = costs.low, costs.high, costs.parts
+    return Problem(x, y, variant, costs=costs.values, cost_offsets=costs.device_offsets)
+
+
+def _groups(kernels: Kernels, batch: _Batch, dim: int, wanted: set[str]) -> Iterator[Any]:
+    from ..cuda_ext._pairs import gradient_groups, value_groups
+
+    if wanted:
+        return gradient_groups(kernels.runtime, batch.n, batch.m, dim, kernels.store, "alignment" in wanted)
+    return value_groups(kernels.runtime, batch.n, batch.m, dim, 1, kernels.store)
+
+
+def _solve(
+    device: Device, batch: _Batch, numbers: Numbers, gamma: float | Tensor, wanted: set[str]
+) -> dict[str, Tensor]:
+    """Values and what else is wanted of a batch with one gamma, padded as the tensors; "entropy": slopes."""
+    from ..cuda_ext import _plan
+    from ..cuda_ext._pairs import group_gradient, listed_values, paired_values
+
+    dtype = np.dtype(str(batch.like.dtype).removeprefix("torch."))
+    kernels = _kernels(device, dtype, numbers, gamma)
+    choose = _plan.dim_of_gradients if wanted else _plan.dim_of_values
+    dim = 0 if batch.of_costs else choose(batch.features, numbers.cost)
+    parts: dict[str, list[Tensor]] = {name: [] for name in ("value", *wanted)}
+    for group in _groups(kernels, batch, dim, wanted):
+        count = group.last - group.first
+        problem = _problem(device, kernels, batch, group.first, group.last, dim)
+        if not wanted:
+            values = (paired_values if dim else listed_values)(kernels, problem, group.budget)
+            parts["value"].append(device.tensor(values, count))
+            continue
+        names: Any = wanted
+        found = group_gradient(kernels, problem, names, group.budget)
+        for name, buffer in found.items():
+            if name == "entropy":  # a sum for each strip
+                sums = device.tensor(buffer, count, problem.strips)
+                parts[name].append(-sums.sum(1).to(batch.like.dtype))
+            else:
+                parts[str(name)].append(device.tensor(buffer, buffer.count))
+    joined = {name: torch.cat([part.reshape(-1) for part in found]) for name, found in parts.items()}
+    good = batch.usable & ~joined["value"].isnan()  # NaN: the costs overflow
+    if isinstance(gamma, Tensor):
+        good = good & torch.isfinite(gamma) & (gamma > 0)
+    result = {
+        name: torch.where(good, joined[name], torch.nan) for name in {"value", "entropy"} & joined.keys()
+    }
+    places = {"x": 0, "y": -1, "alignment": 0}
+    for name in places.keys() & joined.keys():
+        result[name] = batch.packed[places[name]].unpack(joined[name], good)
+    return result
+
+
+def _first(
+    device: Device,
+    tensors: tuple[Tensor, ...],
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    gammas: Tensor | None,
+    gamma: float,
+    numbers: Numbers,
+    wanted: set[str],
+) -> dict[str, Tensor]:
+    """Values and gradients of all samples, each with its gamma."""
+    lengths = (x_lengths, y_lengths, numbers.band, numbers.band_parameter)
+    if gammas is None:
+        return _solve(device, _Batch(tensors, *lengths), numbers, float(gamma), wanted)
+    if gammas.numel() == 1:
+        number = gammas.to(tensors[0].device, torch.float64).reshape(1).contiguous()
+        if number.is_cuda:  # a wrong one gives NaN, without a look at it
+            return _solve(device, _Batch(tensors, *lengths), numbers, number, wanted)
+        number = check_gammas(number, 1)
+        return _solve(device, _Batch(tensors, *lengths), numbers, float(number), wanted)
+    result: dict[str, Tensor] = {}
+    checked = check_gammas(gammas, tensors[0].shape[0]).reshape(-1)
+    for value in checked.unique().tolist():
+        chosen = torch.nonzero(checked == value)[:, 0]
+        some = tuple(tensor[chosen.to(tensor.device)] for tensor in tensors)
+        rows, columns = (None if v is None else v.cpu()[chosen] for v in (x_lengths, y_lengths))
+        found = _first(device, some, rows, columns, None, value, numbers, wanted)
+        for name, part in found.items():
+            if name not in result:
+                result[name] = part.new_empty((tensors[0].shape[0], *part.shape[1:]))
+            result[name][chosen.to(part.device)] = part
+    return result
+
+
+def _gathered(found: dict[str, Tensor], names: dict[str, int], wanted: int, like: Tensor) -> Results:
+    return tuple(
+        found[name] if bit == 0 or wanted & bit else like.new_empty((0,)) for name, bit in names.items()
+    )
+
+
+def soft_dtw(
+    device: Device,
+    x: Tensor,
+    y: Tensor,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    gammas: Tensor | None,
+    gamma: float,
+    cost: int,
+    scale: float,
+    band: int,
+    band_parameter: float,
+    wanted: int,
+) -> Results:
+    """As `_cpu.soft_dtw`."""
+    if x.shape[0] == 0:
+        return tuple(_library.empty_first(x, y, wanted))
+    names = {"value": 0, "x": X, "y": Y, "entropy": GAMMA}
+    numbers, chosen = Numbers(cost, scale, band, band_parameter), _names(names, wanted)
+    found = _first(device, (x, y), x_lengths, y_lengths, gammas, gamma, numbers, chosen)
+    return _gathered(found, names, wanted, x)
+
+
+def soft_dtw_of_costs(
+    device: Device,
+    costs: Tensor,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    gammas: Tensor | None,
+    gamma: float,
+    cost: int,
+    scale: float,
+    band: int,
+    band_parameter: float,
+    wanted: int,
+) -> Results:
+    """As `_cpu.soft_dtw_of_costs`."""
+    if costs.shape[0] == 0:
+        return tuple(_library.empty_first_of_costs(costs, wanted))
+    names = {"value": 0, "alignment": X, "entropy": GAMMA}
+    numbers, chosen = Numbers(cost, scale, band, band_parameter), _names(names, wanted)
+    found = _first(device, (costs,), x_lengths, y_lengths, gammas, gamma, numbers, chosen)
+    return _gathered(found, names, wanted, costs)
+
+
+def _names(names: dict[str, int], wanted: int) -> set[str]:
+    return {name for name, bit in names.items() if wanted & bit}
+
+
+def cdist(x: Tensor, y: Tensor | None, x_lengths: Any, y_lengths: Any, *rest: Any) -> Tensor:
+    """As `_cpu.cdist`, by pieces of pairs."""
+    out = _pairwise_library.empty_values(x, y)
+    other, other_lengths = (x, x_lengths) if y is None else (y, y_lengths)
+    pairs = torch.ones_like(out) if y is not None else torch.ones_like(out).triu()
+    lengths = [None if v is None else v.cpu() for v in (x_lengths, other_lengths)]
+    for i, j in _pairwise_library.pieces(pairs, x, other):
+        taken = [_pairwise_library.taken(v, k) for v, k in zip(lengths, (i, j), strict=True)]
+        values = _library.soft_dtw(x[i], other[j], *taken, *rest, 0)[0]
+        out[i, j] = values
+        if y is None:
+            out[j, i] = values
+    return out
+
+
+# --- registration
+
+
+def _on_gpu(operator: Callable[..., Results], tensor: Tensor, *arguments: Any) -> Results:
+    return operator(Gpu(tensor), tensor, *arguments)
+
+
+def _on_host(operator: Callable[..., Results], *arguments: Any) -> Results:
+    """By the CPU engine, and back."""
+    place = arguments[0].device
+    results = operator(*[value.cpu() if isinstance(value, Tensor) else value for value in arguments])
+    return tuple(result.to(place) for result in results)
+
+
+_KERNELS: dict[str, Callable[..., Any]] = {
+    "soft_dtw": partial(_on_gpu, soft_dtw),
+    "soft_dtw_of_costs": partial(_on_gpu, soft_dtw_of_costs),
+    "soft_dtw_second_order": partial(_on_host, _cpu.soft_dtw_second_order),
+    "soft_dtw_of_costs_second_order": partial(_on_host, _cpu.soft_dtw_of_costs_second_order),
+    "cdist_soft_dtw": cdist,
+}
+for _name, _kernel in _KERNELS.items():
+    _library.LIBRARY.impl(_name, _kernel, "CUDA")

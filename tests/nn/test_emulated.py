@@ -1,0 +1,111 @@
+"""The operators of CUDA tensors, on the host: kernels and everything around them, against the CPU engine."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("cuda.core", reason="kernels are compiled through it")
+
+from cuda_emulation import EmulatedRuntime  # noqa: E402
+
+from sktime_sdtw.functional import _cpu, _cuda  # noqa: E402
+
+
+class EmulatedDevice:
+    """Copies where a GPU shares memory."""
+
+    def __init__(self):
+        self.runtime = EmulatedRuntime()
+
+    def wrap(self, tensor):
+        return self.runtime.upload(tensor.contiguous().numpy())
+
+    def tensor(self, buffer, *shape):
+        return torch.from_numpy(self.runtime.download(buffer, shape))
+
+
+@pytest.fixture(scope="module")
+def device():
+    return EmulatedDevice()
+
+
+def series(batch, steps, features, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, steps, features, generator=generator, dtype=dtype)
+
+
+LENGTHS = (torch.tensor([5, 9, 1]), torch.tensor([7, 2, 3]))
+PER_SAMPLE = torch.tensor([0.5, 2.0, 0.5], dtype=torch.float64)
+
+
+def same(found, expected, dtype):
+    tolerance = {torch.float32: 1e-4, torch.float64: 1e-9}[dtype]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("features", [1, 4])
+@pytest.mark.parametrize("wanted", [0, 1, 7])
+def test_plain(device, dtype, features, wanted):
+    x, y = series(3, 9, features, dtype=dtype), series(3, 7, features, 1, dtype)
+    call = (x, y, None, None, None, 0.5, 0, 1.0, 0, 0.0, wanted)
+    same(_cuda.soft_dtw(device, *call), _cpu.soft_dtw(*call), dtype)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "gammas", "gamma", "cost", "band"),
+    [
+        (LENGTHS, None, 0.5, 1, (0, 0.0)),
+        ((LENGTHS[0], None), PER_SAMPLE, 1.0, 0, (1, 2.0)),
+        ((None, None), PER_SAMPLE[:1], 1.0, 2, (2, 0.4)),
+        (LENGTHS, None, 0.0, 0, (0, 0.0)),
+    ],
+)
+def test_lengths_gammas_costs_and_bands(device, lengths, gammas, gamma, cost, band):
+    x, y = series(3, 9, 2), series(3, 7, 2, 1)
+    call = (x, y, *lengths, gammas, gamma, cost, 1.0, *band, 7)
+    same(_cuda.soft_dtw(device, *call), _cpu.soft_dtw(*call), torch.float64)
+
+
+@pytest.mark.parametrize("lengths", [(None, None), LENGTHS])
+@pytest.mark.parametrize("wanted", [0, 5])
+def test_costs(device, lengths, wanted):
+    costs = series(3, 9, 7).square()
+    call = (costs, *lengths, None, 0.5, 4, 1.0, 0, 0.0, wanted)
+    same(_cuda.soft_dtw_of_costs(device, *call), _cpu.soft_dtw_of_costs(*call), torch.float64)
+
+
+def test_bad_numbers_stay_in_their_sample(device):
+    x, y = series(4, 9, 2), series(4, 7, 2, 1)
+    x[1, 3, 0], y[2, 0, 1], x[3] = torch.nan, torch.inf, 1e200
+    call = (x, y, None, None, None, 0.5, 0, 1.0, 0, 0.0, 7)
+    found = _cuda.soft_dtw(device, *call)
+    assert found[0].isnan().tolist() == [False, True, True, True]
+    same(found, _cpu.soft_dtw(*call), torch.float64)
+
+
+def test_bad_arguments_and_empty_batches(device):
+    x, y = series(3, 9, 2), series(3, 7, 2, 1)
+    rest = (1.0, 0, 1.0, 0, 0.0, 7)
+    with pytest.raises(ValueError, match="x_lengths"):
+        _cuda.soft_dtw(device, x, y, torch.tensor([1, 2, 10]), None, None, *rest)
+    with pytest.raises(ValueError, match="> 0"):
+        _cuda.soft_dtw(device, x, y, None, None, -PER_SAMPLE, *rest)
+    assert [r.shape[0] for r in _cuda.soft_dtw(device, x[:0], y[:0], None, None, None, *rest)] == [0] * 4
+
+
+def test_all_pairs_by_pieces(monkeypatch):
+    from sktime_sdtw.functional import _pairwise_library
+
+    monkeypatch.setattr(_pairwise_library, "PIECE_BYTES", 3000)
+    x, y = series(3, 9, 2), series(4, 7, 2, 1)
+    rest = (None, 0.5, 0, 1.0, 0, 0.0)
+    lengths = (LENGTHS[0], torch.tensor([7, 1, 2, 3]))
+    same([_cuda.cdist(x, y, *lengths, *rest)], [_cpu.cdist(x, y, *lengths, *rest)], torch.float64)
+    same(
+        [_cuda.cdist(x, None, LENGTHS[0], None, *rest)],
+        [_cpu.cdist(x, None, LENGTHS[0], None, *rest)],
+        torch.float64,
+    )
