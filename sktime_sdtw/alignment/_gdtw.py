@@ -261,7 +261,6 @@ def make_problem(
     p.check_choice(interpolation, "interpolation", p.INTERPOLATIONS)
     data = p.check_penalty(loss, huber_delta, "loss")
     penalty = p.check_penalty(reg_loss, reg_huber_delta, "reg_loss")
-    p.check_smooth(interpolation, data, penalty, reg_cumulative)
     sources, single_x, dtype_x = p.read_signals(x, x_times, x_lengths, "x")
     samples, single_y, dtype_y = p.read_signals(y, y_times, y_lengths, "y")
     if single_x != single_y or len(sources) != len(samples):
@@ -278,6 +277,8 @@ def make_problem(
     least = p.read_slopes(slope_min, targets.lengths, 0.0, "slope_min")
     greatest = p.read_slopes(slope_max, targets.lengths, np.inf, "slope_max")
     p.check_slopes(least, greatest)
+    cumulative = p.read_weights(reg_cumulative, len(sources), "reg_cumulative")
+    p.check_smooth(interpolation, data, penalty, cumulative)
     problem = Problem(
         sources,
         targets,
@@ -286,7 +287,7 @@ def make_problem(
         least,
         greatest,
         p.read_weights(reg, len(sources), "reg"),
-        p.read_weights(reg_cumulative, len(sources), "reg_cumulative"),
+        cumulative,
         mode == "endpoint",
         data,
         penalty,

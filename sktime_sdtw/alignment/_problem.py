@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,17 +82,15 @@ def check_penalty(name: Any, delta: Any, argument: str) -> Penalty:
     if getattr(delta, "requires_grad", False):
         raise ValueError("The delta of Huber's loss is a number: there is no gradient with respect to it.")
     number = float(delta)
-    if not np.isfinite(number) or number <= 0:
+    if not math.isfinite(number) or number <= 0:
         prefix = "reg_" if argument == "reg_loss" else ""
         raise ValueError(f"{prefix}huber_delta must be a finite number > 0. Got {delta!r}.")
     return Penalty(str(name), number)
 
 
-def check_smooth(interpolation: str, data: Penalty, penalty: Penalty, cumulative: Any) -> None:
+def check_smooth(interpolation: str, data: Penalty, penalty: Penalty, cumulative: Floats) -> None:
     """Raise where absolute values would put kinks into what cubics are to keep smooth."""
-    weights = np.asarray(cumulative.detach() if hasattr(cumulative, "detach") else cumulative)
-    is_absolute = data.name == "l1" or (penalty.name == "l1" and bool((weights != 0).any()))
-    if interpolation == "cubic" and is_absolute:
+    if interpolation == "cubic" and (data.name == "l1" or (penalty.name == "l1" and (cumulative > 0).any())):
         raise ValueError(
             "interpolation='cubic' needs loss 'l2' or 'huber', and reg_cumulative no reg_loss='l1'."
         )

@@ -168,7 +168,6 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     _problem.check_choice(o["interpolation"], "interpolation", _problem.INTERPOLATIONS)
     data = _problem.check_penalty(o["loss"], o["huber_delta"], "loss")
     penalty = _problem.check_penalty(o["reg_loss"], o["reg_huber_delta"], "reg_loss")
-    _problem.check_smooth(o["interpolation"], data, penalty, o["reg_cumulative"])
     x, single, dtype = _read(x, "x")
     y, single_y, _ = _read(y, "y")
     if single != single_y or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
@@ -433,6 +432,10 @@ def _flatten(
         _problem.read_weights(tensor.detach().numpy(), len(rows), name)
         for tensor, name in zip(tensors[9:], ("reg", "reg_cumulative"), strict=True)
     ]
+    if tensors[2] is not None:
+        _problem.check_smooth(
+            "cubic", Penalty(_NAMES[loss], delta), Penalty(_NAMES[penalty], 1.0), weights[1]
+        )
     offsets = [np.concatenate([[0], np.cumsum(counts)]).astype(np.int64) for counts in (rows, knots)]
     return Problem(
         sources=Signals(flat[0], flat[1], offsets[0]),
