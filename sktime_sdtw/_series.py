@@ -215,7 +215,8 @@ def _from_tensor(X: Any, name: str) -> Array:
     """A CPU tensor as an array; recognised by its module, so that torch is never imported for it."""
     if X.device.type != "cpu":
         raise TypeError(
-            f"{name} is a tensor on {X.device}; tensors on the CPU are accepted here, pass {name}.cpu()."
+            f"{name} is a tensor on {X.device}; tensors on the CPU are accepted here: pass {name}.cpu(). "
+            "(pairwise_soft_dtw, paired_soft_dtw and the like, and sktime_sdtw.functional, take it as it is.)"
         )
     if X.requires_grad:
         raise TypeError(

@@ -9,10 +9,11 @@ import numpy as np
 
 from .. import _engine
 from .._series import Array, to_float_array
-from . import _batch
+from . import _batch, _on_gpu
 from ._arguments import check_gamma, check_gammas, read_pair, read_paired, read_pairwise, shaped_like
 from ._constraints import resolve_band
 from ._costs import ResolvedCost, resolve_cost
+from ._on_gpu import on_gpu
 
 __all__ = [
     "PairedGradient",
@@ -251,7 +252,8 @@ def pairwise_soft_dtw(
     ----------
     X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
         A 2-D array holds univariate series. A list holds arrays (n_timestamps,) or (n_timestamps, n_features)
-        of any lengths. Time steps of NaN at the end of a series are padding.
+        of any lengths. Time steps of NaN at the end of a series are padding. Arrays on a GPU (torch, or
+        anything that speaks DLPack) stay there; they need torch, and must not be padded with NaN.
     Y : the same, default=None
         None takes X with itself and computes half of the symmetric matrix.
     gamma : float or array-like of shape (n_gammas,), default=1.0
@@ -270,7 +272,7 @@ def pairwise_soft_dtw(
     Returns
     -------
     ndarray of shape (n, m), or (n_gammas, n, m) for an array of gammas
-        float32 where both inputs are, else float64.
+        float32 where both inputs are, else float64. For arrays on a GPU the same kind of array, there.
 
     Notes
     -----
@@ -286,6 +288,16 @@ def pairwise_soft_dtw(
            [1., 0., 9.],
            [8., 9., 0.]])
     """
+    if on_gpu(X, Y):
+        return _on_gpu.pairwise(
+            *(X, Y),
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gammas, single = check_gammas(gamma)
@@ -325,6 +337,16 @@ def paired_soft_dtw(
     >>> paired_soft_dtw([[0.0, 1.0], [2.0, 3.0]], [[0.0, 2.0], [2.0, 2.0]], gamma=0)
     array([1., 1.])
     """
+    if on_gpu(X, Y):
+        return _on_gpu.paired(
+            *(X, Y),
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gammas, single = check_gammas(gamma)
