@@ -19,6 +19,7 @@ namespace {
 template <class T> using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 template <class T> using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 using Coefficients = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Windows = nb::ndarray<const Index, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Lengths = nb::ndarray<const Index, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 template <class A> auto pointer(const std::optional<A> &array) -> decltype(array->data()) {
@@ -27,47 +28,54 @@ template <class A> auto pointer(const std::optional<A> &array) -> decltype(array
 
 template <class T>
 signatures::Paths<T> make_paths(const In<T> &points, const std::optional<In<T>> &basepoints,
-                                const std::optional<Lengths> &lengths) {
+                                const std::optional<Lengths> &lengths, const std::optional<Windows> &windows) {
     return {points.data(),
             pointer(basepoints),
             pointer(lengths),
+            pointer(windows),
+            windows ? static_cast<Index>(windows->shape(0)) : 0,
             static_cast<Index>(points.shape(0)),
             static_cast<Index>(points.shape(1)),
             static_cast<int>(points.shape(2))};
 }
 
 template <class T> double work(const signatures::Paths<T> &paths, int depth) {
-    return static_cast<double>(paths.n_paths) * static_cast<double>(paths.n_points) *
+    Index steps = paths.windows ? 0 : paths.n_points;
+    for (Index i = 0; i < paths.n_windows; ++i) steps += paths.windows[2 * i + 1] - paths.windows[2 * i];
+    return static_cast<double>(paths.n_paths) * static_cast<double>(steps) *
            signatures::step_cost(paths.channels, depth) / 8;
 }
 
 template <class T> void define(nb::module_ &m) {
     m.def(
         "signature",
-        [](In<T> points, std::optional<In<T>> basepoints, std::optional<Lengths> lengths, int depth, bool stream,
-           std::optional<In<T>> initial, Out<T> out, int n_threads) {
-            const auto paths = make_paths<T>(points, basepoints, lengths);
+        [](In<T> points, std::optional<In<T>> basepoints, std::optional<Lengths> lengths,
+           std::optional<Windows> windows, int depth, bool stream, std::optional<In<T>> initial, Out<T> out,
+           int n_threads) {
+            const auto paths = make_paths<T>(points, basepoints, lengths, windows);
             interruptible(work(paths, depth), [&](std::atomic<bool> &stop) {
                 signatures::signature<T>(paths, depth, stream, pointer(initial), out.data(), n_threads, stop);
             });
         },
-        nb::arg("points"), nb::arg("basepoints").none(), nb::arg("lengths").none(), nb::arg("depth"), nb::arg("stream"),
-        nb::arg("initial").none(), nb::arg("out"), nb::arg("n_threads"));
+        nb::arg("points"), nb::arg("basepoints").none(), nb::arg("lengths").none(), nb::arg("windows").none(),
+        nb::arg("depth"), nb::arg("stream"), nb::arg("initial").none(), nb::arg("out"), nb::arg("n_threads"));
     m.def(
         "signature_gradient",
-        [](In<T> points, std::optional<In<T>> basepoints, std::optional<Lengths> lengths, int depth, bool stream,
-           std::optional<In<T>> initial, std::optional<In<T>> out, In<T> gradient, Out<T> points_gradient,
-           std::optional<Out<T>> basepoints_gradient, std::optional<Out<T>> initial_gradient, int n_threads) {
-            const auto paths = make_paths<T>(points, basepoints, lengths);
+        [](In<T> points, std::optional<In<T>> basepoints, std::optional<Lengths> lengths,
+           std::optional<Windows> windows, int depth, bool stream, std::optional<In<T>> initial,
+           std::optional<In<T>> out, In<T> gradient, Out<T> points_gradient, std::optional<Out<T>> basepoints_gradient,
+           std::optional<Out<T>> initial_gradient, int n_threads) {
+            const auto paths = make_paths<T>(points, basepoints, lengths, windows);
             interruptible(3 * work(paths, depth), [&](std::atomic<bool> &stop) {
                 signatures::signature_gradient<T>(paths, depth, stream, pointer(initial), pointer(out), gradient.data(),
                                                   points_gradient.data(), pointer(basepoints_gradient),
                                                   pointer(initial_gradient), n_threads, stop);
             });
         },
-        nb::arg("points"), nb::arg("basepoints").none(), nb::arg("lengths").none(), nb::arg("depth"), nb::arg("stream"),
-        nb::arg("initial").none(), nb::arg("out").none(), nb::arg("gradient"), nb::arg("points_gradient"),
-        nb::arg("basepoints_gradient").none(), nb::arg("initial_gradient").none(), nb::arg("n_threads"));
+        nb::arg("points"), nb::arg("basepoints").none(), nb::arg("lengths").none(), nb::arg("windows").none(),
+        nb::arg("depth"), nb::arg("stream"), nb::arg("initial").none(), nb::arg("out").none(), nb::arg("gradient"),
+        nb::arg("points_gradient"), nb::arg("basepoints_gradient").none(), nb::arg("initial_gradient").none(),
+        nb::arg("n_threads"));
     m.def(
         "tensor_product",
         [](In<T> a, In<T> b, int channels, int depth, Out<T> out, int n_threads) {

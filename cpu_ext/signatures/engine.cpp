@@ -1,15 +1,11 @@
 // Plans the work on signatures, shares it among threads, joins what was cut.
 #include "engine.hpp"
 
-#include <cstring>
-#include <memory>
-#include <new>
 #include <string>
-#include <vector>
 
 #include "../engine.hpp"
-#include "../team.hpp"
-#include "plan.hpp"
+#include "parts.hpp"
+#include "tree.hpp"
 
 namespace sdtw::signatures {
 namespace {
@@ -29,108 +25,6 @@ template <> const Kernels<float> &choose<float>() { return generic::float_signat
 template <> const Kernels<double> &choose<double>() { return generic::double_signatures; }
 #endif
 
-// Memory without values, aligned to a vector.
-template <class T> class Buffer {
-  public:
-    explicit Buffer(Index size)
-        : data_(
-              static_cast<T *>(::operator new(static_cast<std::size_t>(std::max<Index>(size, 1)) * sizeof(T), align))) {
-    }
-    T *data() const { return data_.get(); }
-
-  private:
-    static constexpr std::align_val_t align{64};
-    struct Delete {
-        void operator()(T *p) const { ::operator delete(p, align); }
-    };
-    std::unique_ptr<T, Delete> data_;
-};
-
-constexpr double worth_a_thread = 2e6;  // multiply-adds
-
-int team_size(int n_threads, Index units, double work) {
-    const double most = std::min({static_cast<double>(n_threads), static_cast<double>(units), work / worth_a_thread});
-    return std::max(1, static_cast<int>(most));
-}
-
-// Calls work(scratch, unit) for all units.
-template <class T, class Work>
-void share(int n_threads, Index units, double cost, Index scratch_size, std::atomic<bool> &stop, Work &&work) {
-    std::atomic<Index> next{0};
-    run_team(team_size(n_threads, units, cost), stop, [&](int) {
-        Buffer<T> scratch(scratch_size);
-        for (Index i; !stop && (i = next++) < units;) work(scratch.data(), i);
-    });
-}
-
-// The paths, each cut into parts of nearly equal length: part i of a path is a path of its own.
-template <class T> struct Parts {
-    const Paths<T> &paths;
-    Index per_path;
-    int depth, prefix;
-    Index slots;  // lanes that a path takes
-
-    Parts(const Paths<T> &paths_, int depth_, bool stream)
-        : paths(paths_), per_path(stream ? 1 : count_parts(paths_.n_paths, paths_.steps(), paths_.channels, depth_)),
-          depth(depth_),
-          prefix(choose_prefix(count(), paths_.channels, depth_, kernels<T>().lanes, static_cast<int>(sizeof(T)))),
-          slots(1) {
-        for (int i = 0; i < prefix; ++i) slots *= paths.channels;
-    }
-
-    Index count() const { return paths.n_paths * per_path; }
-    Index begin(Index part) const { return paths.steps() * part / per_path; }
-    Index longest() const { return (paths.steps() + per_path - 1) / per_path; }
-    Index groups() const { return (count() * slots + kernels<T>().lanes - 1) / kernels<T>().lanes; }
-    double cost() const {
-        return static_cast<double>(paths.n_paths) * static_cast<double>(paths.steps()) *
-               step_cost(paths.channels, depth);
-    }
-
-    // Lanes from `first` on, lane l being word `first + l` % slots of part (first + l) / slots. Lanes not before `end`
-    // are idle. part[l] is -1 there.
-    Group<T> group(Index first, Index end, const T *initial, Index words, T *scratch, Index *part) const {
-        Group<T> g{};
-        const int d = paths.channels;
-        g.channels = d;
-        g.depth = depth;
-        g.prefix = prefix;
-        g.scratch = scratch;
-        g.room = longest();
-        for (int l = 0; l < kernels<T>().lanes; ++l) {
-            const Index slot = first + l;
-            part[l] = slot < end ? slot / slots : -1;
-            if (slot >= end) continue;
-            const Index path = part[l] / per_path, piece = part[l] % per_path;
-            const Index from = begin(piece), to = begin(piece + 1);
-            const T *points = paths.points + path * paths.n_points * d;
-            const T *before = points;
-            if (paths.basepoints)
-                before = paths.basepoints + path * d;
-            else
-                points += d;
-            const Index length = paths.lengths ? paths.lengths[path] - (paths.basepoints ? 0 : 1) : paths.steps();
-            g.before[l] = from > 0 ? points + (from - 1) * d : before;
-            g.points[l] = points + from * d;
-            g.steps[l] = std::clamp<Index>(length - from, 0, to - from);
-            g.longest = std::max(g.longest, g.steps[l]);
-            g.initial[l] = initial && piece == 0 ? initial + path * words : nullptr;
-            Index word = slot % slots;
-            for (int i = prefix - 1; i >= 0; --i, word /= d) g.prefix_index[i][l] = word;
-            Index below = 1;  // the owner of a beginning is the lane whose other letters are all 0
-            for (int i = prefix - 1; i >= 0; --i, below *= d) g.owns[i][l] = slot % slots % below == 0;
-        }
-        return g;
-    }
-};
-
-template <class T, class R> Rows<R> rows_at(R *base, Index size, const Index *index, int lanes, Index stride = 0) {
-    Rows<R> rows{};
-    rows.stride = stride;
-    for (int l = 0; l < lanes; ++l) rows.row[l] = index[l] >= 0 && base ? base + index[l] * size : nullptr;
-    return rows;
-}
-
 template <class T>
 void run_forward(const Parts<T> &parts, bool stream, const T *initial, Index words_initial, T *out, Index words,
                  int n_threads, std::atomic<bool> &stop) {
@@ -145,58 +39,6 @@ void run_forward(const Parts<T> &parts, bool stream, const T *initial, Index wor
         kernels<T>().forward(g, rows_at<T>(out, rows * words, part, lanes, words), stream);
     });
 }
-
-// Products of neighbours, of their neighbours, …: level i of the tree holds n_paths * count(i) rows of `stride`.
-template <class T> struct Tree {
-    Index n_paths, stride;
-    int channels, depth;
-    std::vector<Index> counts;
-    std::vector<T *> levels;
-    std::vector<Buffer<T>> memory;
-
-    Tree(Index n_paths_, Index parts, int channels_, int depth_, Index stride_)
-        : n_paths(n_paths_), stride(stride_), channels(channels_), depth(depth_) {
-        for (Index n = parts;; n = (n + 1) / 2) {
-            counts.push_back(n);
-            memory.emplace_back(n_paths * n * stride);
-            levels.push_back(memory.back().data());
-            if (n == 1) break;
-        }
-    }
-
-    T *row(std::size_t level, Index path, Index i) const { return levels[level] + (path * counts[level] + i) * stride; }
-
-    // Calls work(path, pair, level) for all pairs that level + 1 is made of, `lanes` at a time.
-    template <class Work> void pairs(std::size_t level, Work &&work) const {
-        const int lanes = kernels<T>().lanes;
-        const Index per_path = counts[level] / 2;
-        for (Index first = 0; first < n_paths * per_path; first += lanes) {
-            Index path[most_lanes], pair[most_lanes];
-            const int n = static_cast<int>(std::min<Index>(lanes, n_paths * per_path - first));
-            for (int l = 0; l < n; ++l) path[l] = (first + l) / per_path, pair[l] = (first + l) % per_path;
-            work(n, path, pair);
-        }
-    }
-
-    void multiply(T *scratch, Index words) {
-        for (std::size_t i = 0; i + 1 < counts.size(); ++i) {
-            pairs(i, [&](int n, const Index *path, const Index *pair) {
-                Rows<const T> a{}, b{};
-                Rows<T> out{};
-                for (int l = 0; l < n; ++l) {
-                    a.row[l] = row(i, path[l], 2 * pair[l]);
-                    b.row[l] = row(i, path[l], 2 * pair[l] + 1);
-                    out.row[l] = row(i + 1, path[l], pair[l]);
-                }
-                kernels<T>().product(channels, depth, a, b, out, scratch);
-            });
-            if (counts[i] % 2)
-                for (Index p = 0; p < n_paths; ++p)
-                    std::memcpy(row(i + 1, p, counts[i + 1] - 1), row(i, p, counts[i] - 1),
-                                static_cast<std::size_t>(words) * sizeof(T));
-        }
-    }
-};
 
 template <class T>
 void subtract_gradients(const Paths<T> &paths, const T *increments, T *points, T *basepoints, Index first, Index end) {
@@ -241,7 +83,8 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
     const Index unit = static_cast<Index>(lanes) / std::gcd<Index>(lanes, parts.slots);
     const Index units = (parts.count() + unit - 1) / unit;
     const Index all = parts.count() * parts.slots;
-    if (units > 1 || n_threads == 1 || parts.groups() == 1) {
+    const bool apart = units > 1 && !paths.windows;  // windows overlap
+    if (apart || n_threads == 1 || parts.groups() == 1) {
         share<T>(n_threads, units, cost, scratch, stop, [&](T *memory, Index i) {
             const Index end = std::min((i + 1) * unit * parts.slots, all);
             for (Index first = i * unit * parts.slots; first < end && !stop; first += lanes)
@@ -249,7 +92,7 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
         });
         return;
     }
-    // One unit of several groups: each thread adds to numbers of its own.
+    // Groups that write to the same places: each thread adds to numbers of its own.
     const int team = team_size(n_threads, parts.groups(), cost);
     const Index own = paths.n_paths * size, own_initials = initials ? paths.n_paths * words : 0;
     std::vector<T> sums(static_cast<std::size_t>((team - 1) * (own + own_initials)));
@@ -303,7 +146,8 @@ void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, 
     const Index words = count_words(paths.channels, depth);
     if (paths.n_paths == 0) return;
     const Parts<T> parts(paths, depth, stream);
-    if (parts.per_path == 1) return run_forward(parts, stream, initial, words, out, words, n_threads, stop);
+    if (parts.per_path == 1 || paths.windows)
+        return run_forward(parts, stream, initial, words, out, words, n_threads, stop);
     Tree<T> tree(paths.n_paths, parts.per_path, paths.channels, depth, words);
     run_forward(parts, stream, initial, words, tree.levels[0], words, n_threads, stop);
     if (stop) return;
@@ -322,7 +166,7 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
     const Parts<T> parts(paths, depth, stream);
     std::vector<T> increments(static_cast<std::size_t>(paths.n_paths * paths.steps() * d));
     if (initials) std::fill(initials, initials + paths.n_paths * words, T(0));
-    if (parts.per_path == 1) {
+    if (parts.per_path == 1 || paths.windows) {
         run_backward(parts, stream, initial, out, gradient, words, increments.data(), initials, n_threads, stop);
     } else {
         // The gradient of a product does not need the last level of its factors, nor does that of a path.

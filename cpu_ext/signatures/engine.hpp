@@ -11,6 +11,8 @@ template <class T> struct Paths {
     const T *points;       // (n_paths, n_points, channels)
     const T *basepoints;   // (n_paths, channels) or null: the first point begins the path
     const Index *lengths;  // points of each path, or null: all
+    const Index *windows;  // (n_windows, 2), the points [start, end) of each; or null
+    Index n_windows;
     Index n_paths, n_points;
     int channels;
 
@@ -18,7 +20,8 @@ template <class T> struct Paths {
 };
 
 // Signatures up to `depth` into out, (n_paths, words) or, of all beginnings, (n_paths, steps, words).
-// initial: (n_paths, words) or null. After its length a path stands still.
+// initial: (n_paths, words) or null. After its length a path stands still. With windows, which exclude basepoints,
+// stream and initial, (n_paths, n_windows, words).
 template <class T>
 void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, T *out, int n_threads,
                std::atomic<bool> &stop);

@@ -38,6 +38,7 @@ def logsignature(
     mode: str = "words",
     *,
     lengths: Any = None,
+    windows: Any = None,
     nan_policy: str = "propagate",
     n_jobs: int | None = None,
 ) -> Any:
@@ -60,6 +61,8 @@ def logsignature(
         of Lyndon brackets, "expand" its coefficients of all words.
     lengths : array of int of shape (...), default=None
         How many points of each path count.
+    windows : tuple or array of int of shape (n_windows, 2), default=None
+        Parts of the path, as in `signature`.
     nan_policy : {"propagate", "raise", "ffill", "skip"}, default="propagate"
         As in `signature`.
     n_jobs : int, default=None
@@ -68,7 +71,8 @@ def logsignature(
     Returns
     -------
     ndarray or torch.Tensor of shape (..., logsignature_channels)
-        With stream (..., steps, logsignature_channels); signature_channels numbers for "expand".
+        With stream (..., steps, logsignature_channels), with windows (..., n_windows, logsignature_channels);
+        signature_channels numbers for "expand".
         In the order of `lyndon_words`, of `lyndon_brackets` or of `all_words`.
 
     See Also
@@ -96,6 +100,7 @@ def logsignature(
         basepoint,
         inverse,
         lengths=lengths,
+        windows=windows,
         nan_policy=nan_policy,
         n_jobs=n_jobs,
     )

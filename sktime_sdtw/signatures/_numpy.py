@@ -72,19 +72,23 @@ def signature(
     stream: bool,
     initial: Array | None,
     n_jobs: int | None,
+    windows: Array | None = None,
 ) -> Array:
-    """Signatures of (..., points, channels)."""
+    """Signatures of (..., points, channels), with windows (..., windows, words)."""
     *leading, n, d = points.shape
     n_threads = 1 if n_jobs is None else resolve_n_threads(n_jobs)
     steps = n if basepoint is not None else n - 1
     words = count_words(d, depth)
-    out = np.empty((*leading, steps, words) if stream else (*leading, words), points.dtype)
+    rows = (steps,) if stream else () if windows is None else (len(windows),)
+    out = np.empty((*leading, *rows, words), points.dtype)
     if out.size == 0:
         return out
     points = np.ascontiguousarray(points)
     if points.ndim != 3:
         points = points.reshape(-1, n, d)
-    _core.signature(points, _flat(basepoint), _flat(lengths), depth, stream, _flat(initial), out, n_threads)
+    _core.signature(
+        points, _flat(basepoint), _flat(lengths), windows, depth, stream, _flat(initial), out, n_threads
+    )
     return out
 
 
@@ -98,6 +102,7 @@ def signature_gradient(
     out: Array | None,
     gradient: Array,
     n_jobs: int | None,
+    windows: Array | None = None,
 ) -> tuple[Array, Array | None, Array | None]:
     """Gradients with respect to the points, the basepoint and the initial signature."""
     n, d = points.shape[-2:]
@@ -111,6 +116,7 @@ def signature_gradient(
             points,
             _flat(basepoint),
             _flat(lengths),
+            windows,
             depth,
             stream,
             _flat(initial),

@@ -65,9 +65,19 @@ def signature(
     depth: int,
     stream: bool,
     initial: Tensor | None,
+    windows: Tensor | None = None,
 ) -> Tensor:
     """Signatures of (..., points, channels), by products of neighbours."""
     d = points.shape[-1]
+    if windows is not None:
+        # Each window is a path of its own, with its length.
+        start, size = windows[:, :1], windows[:, 1:] - windows[:, :1]
+        place = start + torch.arange(int(size.max()))
+        points = points[..., place.clamp(max=points.shape[-2] - 1), :]
+        inside = (
+            size[:, 0] if lengths is None else torch.minimum(size[:, 0], lengths[..., None] - start[:, 0])
+        )
+        return signature(points, None, inside, depth, False, None)
     if basepoint is not None:
         points = torch.cat([basepoint[..., None, :], points], dim=-2)
     z = points[..., 1:, :] - points[..., :-1, :]

@@ -17,6 +17,7 @@ from ._arguments import (
     treat_nan,
     with_scalar,
 )
+from ._windows import resolve_windows
 from ._words import check_depth, check_size, count_words
 
 
@@ -30,6 +31,7 @@ def signature(
     scalar_term: bool = False,
     *,
     lengths: Any = None,
+    windows: Any = None,
     nan_policy: str = "propagate",
     n_jobs: int | None = None,
 ) -> Any:
@@ -55,6 +57,10 @@ def signature(
         Put the constant 1, the integral over the empty word, in front; `initial` must then have it too.
     lengths : array of int of shape (...), default=None
         How many points of each path count; after them it stands still.
+    windows : tuple or array of int of shape (n_windows, 2), default=None
+        Return the signatures of parts of the path: ``("sliding", length, step)``, ``("expanding", length,
+        step)`` (all begin at the first point), ``("dyadic", levels)`` (1, 2, 4, … parts of equal length), or
+        intervals [start, end) of points; a step not given is 1. Not with stream, basepoint or initial.
     nan_policy : {"propagate", "raise", "ffill", "skip"}, default="propagate"
         "ffill" puts the last number of the channel in the place of NaN, "skip" leaves points out that have
         any NaN. NaN before the first number is replaced by that.
@@ -64,8 +70,8 @@ def signature(
     Returns
     -------
     ndarray or torch.Tensor of shape (..., signature_channels)
-        With stream (..., steps, signature_channels). The words are in the order of `all_words`. There are as
-        many steps as points, one less without basepoint.
+        With stream (..., steps, signature_channels), with windows (..., n_windows, signature_channels). The
+        words are in the order of `all_words`. There are as many steps as points, one less without basepoint.
 
     Raises
     ------
@@ -122,12 +128,24 @@ def signature(
         if inverse:
             initial = ops.linear(initial, "antipode", channels, depth, False)
     lengths = check_lengths(lengths, path, ops, least=1 if based else 2)
+    intervals = None
+    if windows is not None:
+        if stream or based or initial is not None:
+            raise ValueError("windows cannot be combined with stream, basepoint or initial.")
+        intervals = resolve_windows(windows, path.shape[-2])
     if nan_policy != "propagate":
         path = treat_nan(path, nan_policy, lengths, ops)
     if dtype != working:
         path = ops.cast(path, working)
         basepoint = None if basepoint is None else ops.cast(basepoint, working)
-    out = ops.signature(path, basepoint, lengths, depth, bool(stream), initial, n_jobs)
+    if intervals is not None and isinstance(windows, tuple) and windows[0] == "expanding":
+        # All begin at the first point: beginnings of the path, each computed from the one before.
+        out = ops.signature(path, basepoint, lengths, depth, True, None, n_jobs)
+        out = out[..., ops.index(intervals[:, 1] - 2, path), :]
+    elif intervals is not None:
+        out = ops.signature(path, None, lengths, depth, False, None, n_jobs, ops.index(intervals, path))
+    else:
+        out = ops.signature(path, basepoint, lengths, depth, bool(stream), initial, n_jobs)
     if inverse:
         # The antipode turns products round, so it takes inverses, with any initial signature.
         out = ops.linear(out, "antipode", channels, depth, False)

@@ -111,10 +111,11 @@ def signature_op(
     depth: int,
     stream: bool,
     initial: Tensor | None,
+    windows: Tensor | None = None,
 ) -> Tensor:
-    """Signatures of (..., points, channels)."""
+    """Signatures of (..., points, channels), with windows (..., windows, words)."""
     arrays = _array(points), _array(basepoint), _array(lengths)
-    return _tensor(_numpy.signature(*arrays, depth, stream, _array(initial), _threads()))
+    return _tensor(_numpy.signature(*arrays, depth, stream, _array(initial), _threads(), _array(windows)))
 
 
 @torch.library.custom_op("sktime_sdtw::signature_gradient", mutates_args=())
@@ -127,24 +128,28 @@ def signature_gradient_op(
     initial: Tensor | None,
     out: Tensor | None,
     gradient: Tensor,
+    windows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients with respect to points, basepoint and initial; empty for those that are None."""
     arrays = _array(points), _array(basepoint), _array(lengths)
     given = _array(initial), _array(out), _array(gradient)
-    found = _numpy.signature_gradient(*arrays, depth, stream, *given, _threads())
+    found = _numpy.signature_gradient(*arrays, depth, stream, *given, _threads(), _array(windows))
     return tuple(points.new_empty(0) if x is None else _tensor(x) for x in found)
 
 
 @signature_op.register_fake
-def _(points, basepoint, lengths, depth, stream, initial):  # type: ignore[no-untyped-def]
+def _(points, basepoint, lengths, depth, stream, initial, windows=None):  # type: ignore[no-untyped-def]
     *leading, n, d = points.shape
     words = count_words(int(d), depth)
     steps = n if basepoint is not None else n - 1
-    return points.new_empty((*leading, steps, words) if stream else (*leading, words))
+    rows = (steps,) if stream else () if windows is None else (windows.shape[0],)
+    return points.new_empty((*leading, *rows, words))
 
 
 @signature_gradient_op.register_fake
-def _(points, basepoint, lengths, depth, stream, initial, out, gradient):  # type: ignore[no-untyped-def]
+def _(  # type: ignore[no-untyped-def]
+    points, basepoint, lengths, depth, stream, initial, out, gradient, windows=None
+):
     return (
         points.new_empty(points.shape),
         points.new_empty(0) if basepoint is None else points.new_empty(basepoint.shape),
@@ -153,34 +158,36 @@ def _(points, basepoint, lengths, depth, stream, initial, out, gradient):  # typ
 
 
 def _keep_signature(ctx: Any, inputs: Any, output: Any) -> None:
-    points, basepoint, lengths, ctx.depth, ctx.stream, initial = inputs
-    ctx.save_for_backward(points, basepoint, lengths, initial, output if ctx.stream else None)
+    points, basepoint, lengths, ctx.depth, ctx.stream, initial, windows = inputs
+    ctx.save_for_backward(points, basepoint, lengths, initial, output if ctx.stream else None, windows)
 
 
 def _signature_backward(ctx: Any, gradient: Tensor) -> Any:
-    points, basepoint, lengths, initial, out = ctx.saved_tensors
-    found = signature_gradient_op(points, basepoint, lengths, ctx.depth, ctx.stream, initial, out, gradient)
+    points, basepoint, lengths, initial, out, windows = ctx.saved_tensors
+    found = signature_gradient_op(
+        points, basepoint, lengths, ctx.depth, ctx.stream, initial, out, gradient, windows
+    )
     base = None if basepoint is None else found[1]
-    return found[0], base, None, None, None, None if initial is None else found[2]
+    return found[0], base, None, None, None, None if initial is None else found[2], None
 
 
 signature_op.register_autograd(_signature_backward, setup_context=_keep_signature)
 
 
 def _keep_gradient(ctx: Any, inputs: Any, output: Any) -> None:
-    points, basepoint, lengths, ctx.depth, ctx.stream, initial, _, gradient = inputs
-    ctx.save_for_backward(points, basepoint, lengths, initial, gradient)
+    points, basepoint, lengths, ctx.depth, ctx.stream, initial, _, gradient, windows = inputs
+    ctx.save_for_backward(points, basepoint, lengths, initial, gradient, windows)
 
 
 def _gradient_backward(ctx: Any, *directions: Tensor) -> Any:
-    points, basepoint, lengths, initial, gradient = ctx.saved_tensors
+    points, basepoint, lengths, initial, gradient, windows = ctx.saved_tensors
     variables = [points, basepoint, initial]
 
     def call(p: Tensor, b: Tensor | None, i: Tensor | None) -> Tensor:
-        return _reference.signature(p, b, lengths, ctx.depth, ctx.stream, i)
+        return _reference.signature(p, b, lengths, ctx.depth, ctx.stream, i, windows)
 
     back, along = _second(call, variables, gradient, directions)
-    return back[0], back[1], None, None, None, back[2], None, along
+    return back[0], back[1], None, None, None, back[2], None, along, None
 
 
 signature_gradient_op.register_autograd(_gradient_backward, setup_context=_keep_gradient)
@@ -216,22 +223,24 @@ def _second(
     return [None if x is None else next(rest) for x in inputs], along
 
 
-def _vmap_signature(info, in_dims, points, basepoint, lengths, depth, stream, initial):  # type: ignore[no-untyped-def]
+def _vmap_signature(  # type: ignore[no-untyped-def]
+    info, in_dims, points, basepoint, lengths, depth, stream, initial, windows=None
+):
     n = info.batch_size
     moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
-    return signature_op(*moved, depth, stream, _front(initial, in_dims[5], n)), 0
+    return signature_op(*moved, depth, stream, _front(initial, in_dims[5], n), windows), 0
 
 
 signature_op.register_vmap(_vmap_signature)
 
 
 def _vmap_signature_gradient(  # type: ignore[no-untyped-def]
-    info, in_dims, points, basepoint, lengths, depth, stream, initial, out, gradient
+    info, in_dims, points, basepoint, lengths, depth, stream, initial, out, gradient, windows=None
 ):
     n = info.batch_size
     moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
-    last = [_front(x, a, n) for x, a in zip((initial, out, gradient), in_dims[5:], strict=True)]
-    found = signature_gradient_op(*moved, depth, stream, *last)
+    last = [_front(x, a, n) for x, a in zip((initial, out, gradient), in_dims[5:8], strict=True)]
+    found = signature_gradient_op(*moved, depth, stream, *last, windows)
     return found, (0, None if basepoint is None else 0, None if initial is None else 0)
 
 
@@ -441,9 +450,10 @@ def signature(
     stream: bool,
     initial: Tensor | None,
     n_jobs: int | None,
+    windows: Tensor | None = None,
 ) -> Tensor:
-    """Signatures of (..., points, channels)."""
-    return signature_op(points, basepoint, lengths, depth, stream, initial)
+    """Signatures of (..., points, channels), with windows (..., windows, words)."""
+    return signature_op(points, basepoint, lengths, depth, stream, initial, windows)
 
 
 def product(a: Tensor, b: Tensor, channels: int, depth: int, n_jobs: int | None) -> Tensor:

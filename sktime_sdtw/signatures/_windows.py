@@ -1,0 +1,79 @@
+"""Windows of a path: the ways to say which, and their intervals of points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS = ("sliding", "expanding", "dyadic")
+
+
+def resolve_windows(windows: Any, n_points: int) -> NDArray[np.int64]:
+    """Return the intervals [start, end) of points that windows stand for, as (n_windows, 2).
+
+    Parameters
+    ----------
+    windows : tuple or array
+        ("sliding", length[, step]), ("expanding", length[, step]), ("dyadic", levels), or an array
+        (n_windows, 2) of intervals; see `signature`.
+    n_points : int
+        Points of the path.
+
+    Returns
+    -------
+    ndarray of shape (n_windows, 2)
+
+    Examples
+    --------
+    >>> from sktime_sdtw.signatures._windows import resolve_windows
+    >>> resolve_windows(("dyadic", 2), 5).tolist()
+    [[0, 5], [0, 3], [2, 5]]
+    """
+    if isinstance(windows, tuple) and windows and isinstance(windows[0], str):
+        kind, *numbers = windows
+        if kind not in KINDS:
+            raise ValueError(f"windows must begin with one of {KINDS}. Got {kind!r}.")
+        if not 1 <= len(numbers) <= (1 if kind == "dyadic" else 2):
+            raise ValueError(f"windows has too many or too few numbers: {windows!r}.")
+        least = 1 if kind == "dyadic" else 2
+        for i, number in enumerate(numbers):
+            if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+                raise TypeError(f"windows must hold ints after its name. Got {windows!r}.")
+            if number < (least if i == 0 else 1):
+                raise ValueError(f"The numbers of windows are too small: {windows!r}.")
+        if kind == "dyadic":
+            return _dyadic(n_points, numbers[0])
+        length, step = numbers[0], numbers[1] if len(numbers) > 1 else 1
+        ends = np.arange(length, n_points + 1, step)
+        starts = ends - length if kind == "sliding" else np.zeros_like(ends)
+        return np.stack([starts, ends], axis=1).astype(np.int64)
+    array = np.asarray(windows.detach().cpu() if hasattr(windows, "detach") else windows)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise ValueError(
+            "windows must be a tuple that begins with a name, or integers of shape (n_windows, 2). "
+            f"Got {windows!r}."
+        )
+    array = np.ascontiguousarray(array, dtype=np.int64)
+    if len(array) and (array.min() < 0 or array.max() > n_points or (array[:, 1] - array[:, 0]).min() < 2):
+        raise ValueError(
+            f"Each window must be an interval [start, end) of at least two of the {n_points} points."
+        )
+    return array
+
+
+def _dyadic(n_points: int, levels: int) -> NDArray[np.int64]:
+    """Cut the steps into 1, 2, 4, … parts; neighbours share a point."""
+    steps = n_points - 1
+    if 2 ** (levels - 1) > steps:
+        raise ValueError(
+            f"A path of {n_points} points is too short for {levels} dyadic levels, whose last has "
+            f"{2 ** (levels - 1)} windows."
+        )
+    cuts = [
+        (steps * i // 2**level, steps * (i + 1) // 2**level + 1)
+        for level in range(levels)
+        for i in range(2**level)
+    ]
+    return np.array(cuts, dtype=np.int64)

@@ -1,0 +1,126 @@
+"""Signatures of windows."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from sktime_sdtw.signatures import logsignature, signature
+
+WINDOWS = [
+    ("sliding", 5),
+    ("sliding", 7, 3),
+    ("sliding", 41),
+    ("sliding", 40),
+    ("expanding", 2),
+    ("expanding", 4, 5),
+    ("dyadic", 1),
+    ("dyadic", 4),
+    np.array([[0, 2], [3, 39], [38, 40], [0, 40], [3, 39]]),
+    np.zeros((0, 2), dtype=int),
+]
+
+
+def intervals(windows, n):
+    if not isinstance(windows, tuple):
+        return windows.tolist()
+    kind, *numbers = windows
+    if kind == "dyadic":
+        levels = [
+            np.floor(np.linspace(0, 1, 2**level + 1) * (n - 1)).astype(int) for level in range(numbers[0])
+        ]
+        return [(a, b + 1) for cuts in levels for a, b in itertools.pairwise(cuts)]
+    length, step = numbers[0], numbers[1] if len(numbers) > 1 else 1
+    ends = range(length, n + 1, step)
+    return [(end - length if kind == "sliding" else 0, end) for end in ends]
+
+
+@pytest.mark.parametrize("windows", WINDOWS, ids=str)
+@pytest.mark.parametrize("leading", [(), (3,), (2, 2), (0,)], ids=str)
+def test_windows_are_paths_of_their_own(windows, leading):
+    x = np.random.default_rng(0).normal(size=(*leading, 40, 3)) * 0.3
+    found = signature(x, 3, windows=windows, scalar_term=True)
+    expected = intervals(windows, 40)
+    assert found.shape == (*leading, len(expected), 40)
+    for i, (start, end) in enumerate(expected):
+        one = signature(x[..., start:end, :], 3, scalar_term=True)
+        np.testing.assert_allclose(found[..., i, :], one, rtol=0, atol=1e-13)
+    log = logsignature(x, 3, windows=windows)
+    for i, (start, end) in enumerate(expected):
+        np.testing.assert_allclose(log[..., i, :], logsignature(x[..., start:end, :], 3), rtol=0, atol=1e-13)
+
+
+def test_windows_of_ragged_batches():
+    x = np.random.default_rng(0).normal(size=(3, 20, 2))
+    lengths = np.array([5, 20, 2])
+    for windows in (("sliding", 6), ("expanding", 3), np.array([[0, 9], [4, 20], [6, 8]])):
+        found = signature(x, 3, windows=windows, lengths=lengths)
+        for row, path, n in zip(found, x, lengths, strict=True):
+            still = np.concatenate([path[:n], np.repeat(path[n - 1 : n], 20 - n, axis=0)])
+            np.testing.assert_allclose(row, signature(still, 3, windows=windows), rtol=0, atol=1e-12)
+
+
+def test_float32_windows_far_along_a_stream():
+    x = np.cumsum(np.random.default_rng(0).normal(size=(1, 10_000, 4)), axis=1).astype(np.float32)
+    windows = np.array([[10, 60], [1000, 1050], [9000, 9050], [2000, 2500]])
+    found = signature(x, 5, windows=windows)
+    for row, (start, end) in zip(found[0], windows, strict=True):
+        expected = signature(x[0, start:end].astype(np.float64), 5)
+        assert np.abs(row - expected).max() / np.abs(expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("windows", "error"),
+    [
+        (("hopping", 3), ValueError),
+        (("sliding",), ValueError),
+        (("sliding", 1), ValueError),
+        (("sliding", 3, 0), ValueError),
+        (("sliding", 3.0), TypeError),
+        (("dyadic", 9), ValueError),
+        (("dyadic", 2, 2), ValueError),
+        ([[0, 1]], ValueError),
+        ([[0, 11]], ValueError),
+        ([[-1, 5]], ValueError),
+        ([[0.0, 5.0]], ValueError),
+        ([0, 5], ValueError),
+    ],
+)
+def test_errors(windows, error):
+    with pytest.raises(error):
+        signature(np.zeros((2, 10, 2)), 2, windows=windows)
+
+
+@pytest.mark.parametrize("more", [{"stream": True}, {"basepoint": True}], ids=str)
+def test_windows_exclude(more):
+    with pytest.raises(ValueError, match="combined"):
+        signature(np.zeros((2, 10, 2)), 2, windows=("sliding", 3), **more)
+
+
+@pytest.mark.parametrize(
+    "windows", [("sliding", 4, 2), ("expanding", 2), ("dyadic", 3), [[0, 3], [1, 9]]], ids=str
+)
+def test_derivatives(windows):
+    torch = pytest.importorskip("torch")
+    x = torch.randn(2, 9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for lengths in (None, torch.tensor([5, 9])):
+        given = {"windows": windows, "lengths": lengths}
+        assert torch.autograd.gradcheck(lambda x, given=given: signature(x, 3, **given), (x,))
+        assert torch.autograd.gradgradcheck(lambda x, given=given: signature(x, 2, **given), (x,))
+
+
+def test_threads_share_overlapping_windows():
+    torch = pytest.importorskip("torch")
+    x = torch.randn(3, 400, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    grads, before = [], torch.get_num_threads()
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            y = x.clone().requires_grad_()
+            signature(y, 4, windows=("sliding", 30)).square().sum().backward()
+            grads.append(y.grad)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(*grads, rtol=1e-12, atol=1e-12)
