@@ -16,6 +16,8 @@ __path__ = extend_path(__path__, __name__)
 if TYPE_CHECKING:
     from ._cache import PairCache as PairCache
     from ._discovery import all_estimators as all_estimators
+    from .alignment import GDTWAligner as GDTWAligner
+    from .alignment import GDTWAlignerCV as GDTWAlignerCV
     from .alignment import GDTWResult as GDTWResult
     from .alignment import apply_warp as apply_warp
     from .alignment import gdtw as gdtw
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from .plot import BarycenterDisplay as BarycenterDisplay
     from .plot import ClusterDisplay as ClusterDisplay
     from .plot import GramDisplay as GramDisplay
+    from .plot import WarpDisplay as WarpDisplay
     from .preprocessing import TimeSeriesResampler as TimeSeriesResampler
     from .preprocessing import TimeSeriesScaler as TimeSeriesScaler
     from .preprocessing import from_channels_first as from_channels_first
@@ -69,6 +72,8 @@ _NAMES = {
     "_cache": ["PairCache"],
     "_discovery": ["all_estimators"],
     "alignment": [
+        "GDTWAligner",
+        "GDTWAlignerCV",
         "GDTWResult",
         "apply_warp",
         "gdtw",
@@ -104,7 +109,7 @@ _NAMES = {
         "soft_dtw_gradient",
     ],
     "neighbors": ["SoftDTWKNeighborsClassifier", "SoftDTWKNeighborsRegressor"],
-    "plot": ["AlignmentDisplay", "BarycenterDisplay", "ClusterDisplay", "GramDisplay"],
+    "plot": ["AlignmentDisplay", "BarycenterDisplay", "ClusterDisplay", "GramDisplay", "WarpDisplay"],
     "preprocessing": [
         "TimeSeriesResampler",
         "TimeSeriesScaler",
