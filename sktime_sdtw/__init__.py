@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from .preprocessing import to_multiindex as to_multiindex
     from .preprocessing import to_padded as to_padded
     from .preprocessing import to_ragged as to_ragged
+    from .signatures import LogSignatureTransformer as LogSignatureTransformer
+    from .signatures import SignatureTransformer as SignatureTransformer
 
 _NAMES = {
     "_cache": ["PairCache"],
@@ -120,9 +122,10 @@ _NAMES = {
         "to_padded",
         "to_ragged",
     ],
+    "signatures": ["LogSignatureTransformer", "SignatureTransformer"],
 }
 _TORCH_SUBMODULES = ["functional", "nn"]  # not in __all__: importing them needs torch
-_SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets", "signatures"]
+_SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets"]
 _HOME = {name: submodule for submodule, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOME, *_SUBMODULES, "__version__"])

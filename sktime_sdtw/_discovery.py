@@ -21,7 +21,7 @@ def all_estimators() -> list[tuple[str, type]]:
     from sklearn.base import BaseEstimator
 
     found = {}
-    for submodule in ("alignment", "barycenters", "cluster", "kernels", "neighbors", "preprocessing"):
+    for submodule in ("alignment", "barycenters", "cluster", "kernels", "neighbors", "preprocessing", "signatures"):
         module = importlib.import_module(f"sktime_sdtw.{submodule}")
         for name in module.__all__:
             value = getattr(module, name)

@@ -17,6 +17,7 @@ from ._signature import (
     signature,
     signature_combine,
 )
+from ._transforms import transform_path
 from ._words import all_words, logsignature_channels, lyndon_brackets, lyndon_words, signature_channels
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     from ._modules import LogSignature as LogSignature
     from ._modules import Signature as Signature
     from ._modules import SignatureToLogSignature as SignatureToLogSignature
+    from ._transformer import LogSignatureTransformer as LogSignatureTransformer
+    from ._transformer import SignatureTransformer as SignatureTransformer
 
 __all__ = [
+    "LogSignatureTransformer",
     "Path",
+    "SignatureTransformer",
     "all_words",
     "extract_signature_term",
     "invert_signature",
@@ -40,26 +45,31 @@ __all__ = [
     "signature_channels",
     "signature_combine",
     "signature_to_logsignature",
+    "transform_path",
 ]
 
-# Modules of torch, looked up on first use; the second spelling of a name is Signatory's.
-_MODULES = {
-    "Augment": "Augment",
-    "LogSignature": "LogSignature",
-    "Logsignature": "LogSignature",
-    "Signature": "Signature",
-    "SignatureToLogSignature": "SignatureToLogSignature",
-    "SignatureToLogsignature": "SignatureToLogSignature",
+# Looked up on first use: modules of torch, and estimators, which need scikit-learn.
+# The second spelling of a name is Signatory's.
+_LATER = {
+    "Augment": "_modules.Augment",
+    "LogSignature": "_modules.LogSignature",
+    "LogSignatureTransformer": "_transformer.LogSignatureTransformer",
+    "Logsignature": "_modules.LogSignature",
+    "Signature": "_modules.Signature",
+    "SignatureToLogSignature": "_modules.SignatureToLogSignature",
+    "SignatureToLogsignature": "_modules.SignatureToLogSignature",
+    "SignatureTransformer": "_transformer.SignatureTransformer",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import _modules
+    import importlib
 
-    return getattr(_modules, _MODULES[name])
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LATER[name].split(".")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_LATER})

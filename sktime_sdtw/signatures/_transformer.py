@@ -1,0 +1,355 @@
+"""Signatures as features of time series, for scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.utils._tags import Tags
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context
+from .._series import Array, SeriesBatch
+from ._logsignature import MODES, logsignature
+from ._signature import signature
+from ._transforms import TRANSFORMS, transform_path
+from ._windows import resolve_windows
+from ._words import all_words, check_depth, lyndon_brackets, lyndon_words, word_index
+
+
+class SignatureFeatures(TransformerMixin, SeriesEstimator):
+    """Base of the two transformers: from series to paths, windows of these, numbers of each window."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "depth": [Interval(Integral, 1, None, closed="left")],
+        "transforms": [StrOptions(set(TRANSFORMS)), list, tuple],
+        "lag": [Interval(Integral, 1, None, closed="left")],
+        "windows": [None, tuple, list, np.ndarray],
+        "n_jobs": [None, Integral],
+    }
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _fit(self, X: Any) -> None:
+        batch = self._check_series(X, reset=True)
+        check_depth(self.depth)
+        path = self._to_paths(batch)
+        self.n_channels_ = int(path.shape[2])
+        self.n_timestamps_ = batch.max_length
+        self._n_points = int(path.shape[1])
+        self._n_windows = 1
+        if self.windows is not None:
+            self._n_windows = len(resolve_windows(self.windows, path.shape[1]))
+            if self._n_windows == 0:
+                raise ValueError(
+                    f"windows={self.windows!r} leaves no window of paths of {path.shape[1]} points."
+                )
+
+    def _to_paths(self, batch: SeriesBatch, length: int | None = None) -> Array:
+        """Return transformed paths of one length: after its end a path stands still, which no signature sees.
+
+        Of series that are longer than `length` the first points are taken.
+        """
+        lengths = np.minimum(batch.lengths, length or batch.max_length)
+        paths = {}
+        for n in np.unique(lengths):
+            chosen = np.flatnonzero(lengths == n)
+            points = batch.values[batch.offsets[chosen, None] + np.arange(n)]
+            if n == 1:
+                points = np.repeat(points, 2, axis=1)
+            paths[n] = chosen, transform_path(points, self.transforms, lag=self.lag)
+        longest = max(path.shape[1] for _, path in paths.values())
+        if length is not None:
+            longest = max(longest, self._n_points)
+        some = next(iter(paths.values()))[1]
+        if len(paths) == 1 and some.shape[1] == longest:
+            return some
+        out = np.empty((len(batch), longest, some.shape[2]), some.dtype)
+        for chosen, path in paths.values():
+            out[chosen] = path[:, np.minimum(np.arange(longest), path.shape[1] - 1)]
+        return out
+
+    def _windows_of(self, batch: SeriesBatch) -> Array:
+        """Numbers of all windows, (n_samples, n_windows, n_numbers)."""
+        if self.windows is None:
+            return self._compute(self._to_paths(batch), None)[:, None]
+        if not (isinstance(self.windows[0], str) and self.windows[0] == "dyadic"):
+            # Windows that are given in points lie where they lay in fit.
+            return self._compute(self._to_paths(batch, self.n_timestamps_), self.windows)
+        lengths = batch.lengths
+        rows: dict[int, Array] = {}
+        for length in np.unique(lengths):
+            chosen = np.flatnonzero(lengths == length)
+            found = self._compute(self._to_paths(batch.take(chosen)), self.windows)
+            rows.update(zip(chosen, found, strict=True))
+        return np.stack([rows[i] for i in range(len(batch))])
+
+    def _compute(self, path: Array, windows: Any) -> Array:
+        raise NotImplementedError
+
+    def _words(self) -> list[str]:
+        raise NotImplementedError
+
+    def transform(self, X: Any) -> Array:
+        """Features of series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
+            Series of any lengths, except where fit saw a table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        check_is_fitted(self)
+        batch = self._check_series(X, reset=False)
+        found = self._windows_of(batch)
+        return np.ascontiguousarray(found.reshape(len(batch), -1))
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Names of the features: the words, their letters being channels after the transforms.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Checked against the names that fit saw, otherwise not used.
+
+        Returns
+        -------
+        ndarray of str
+            Such as "0,1", with windows "window3:0,1".
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        words = self._words()
+        if self.windows is None:
+            return np.array(words, dtype=object)
+        return np.array([f"window{i}:{word}" for i in range(self._n_windows) for word in words], dtype=object)
+
+
+class SignatureTransformer(SignatureFeatures):
+    """Signatures of time series, as features.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Longest words.
+    transforms : str or sequence of str, default=("time",)
+        Applied to the series, in this order; see `transform_path`. "time" is 0 at the first time step of a
+        series and 1 at its last.
+    lag : int, default=1
+        Of the transform "lead_lag".
+    windows : tuple or array of int of shape (n_windows, 2), default=None
+        Parts of the transformed path, whose features are put side by side; see `signature`. Dyadic windows
+        are fractions of each series. All others are given in points: they lie where they lay in fit, a
+        shorter series stands still after its end, and of a longer one only the first points count.
+    scaling : {"none", "pre", "post"}, default="none"
+        Brings levels to similar sizes: "post" multiplies level k by k!, "pre" the path by (depth!)^(1/depth).
+    words : list of words, default=None
+        Keep these only, each a sequence of letters (channels after the transforms); None keeps all.
+    n_jobs : int, default=None
+        Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
+
+    Attributes
+    ----------
+    n_channels_ : int
+        Channels after the transforms.
+    n_timestamps_ : int
+        Length of the longest series of fit.
+    n_features_in_ : int
+        Columns of a table (2-D input) or features per time step.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+        Where fit saw a DataFrame with names.
+
+    See Also
+    --------
+    LogSignatureTransformer : Fewer features that say the same.
+    sktime_sdtw.signatures.signature : The function.
+
+    References
+    ----------
+    J. Morrill, A. Fermanian, P. Kidger, T. Lyons. A generalised signature method for multivariate time series
+    feature extraction. 2020. arXiv:2006.00873.
+
+    Examples
+    --------
+    >>> from sktime_sdtw import SignatureTransformer
+    >>> transformer = SignatureTransformer(depth=2)
+    >>> transformer.fit_transform([[0.0, 1.0, 3.0], [1.0, 1.0]])
+    array([[3.  , 1.  , 4.5 , 1.25, 1.75, 0.5 ],
+           [0.  , 1.  , 0.  , 0.  , 0.  , 0.5 ]])
+    >>> transformer.get_feature_names_out()
+    array(['0', '1', '0,0', '0,1', '1,0', '1,1'], dtype=object)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SignatureFeatures._parameter_constraints,
+        "scaling": [StrOptions({"none", "pre", "post"})],
+        "words": [None, list, tuple],
+    }
+
+    def __init__(
+        self,
+        depth: int = 3,
+        *,
+        transforms: Any = ("time",),
+        lag: int = 1,
+        windows: Any = None,
+        scaling: str = "none",
+        words: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.depth = depth
+        self.transforms = transforms
+        self.lag = lag
+        self.windows = windows
+        self.scaling = scaling
+        self.words = words
+        self.n_jobs = n_jobs
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> SignatureTransformer:
+        """Learn the number of channels and of time steps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
+            Lists hold series of any lengths; time steps of NaN at the end of a series are padding.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : SignatureTransformer
+        """
+        self._fit(X)
+        self._chosen = None
+        if self.words is not None:
+            chosen = [tuple(word) for word in self.words]
+            for word in chosen:
+                if not 1 <= len(word) <= self.depth or not set(word) <= set(range(self.n_channels_)):
+                    raise ValueError(
+                        f"words must be of 1 to {self.depth} letters 0 to {self.n_channels_ - 1}. Got {word}."
+                    )
+            self._chosen = np.array([word_index(word, self.n_channels_) for word in chosen], dtype=np.int64)
+        return self
+
+    def _compute(self, path: Array, windows: Any) -> Array:
+        if self.scaling == "pre":
+            path = path * path.dtype.type(math.factorial(self.depth) ** (1 / self.depth))
+        found = signature(path, self.depth, windows=windows, n_jobs=self.n_jobs)
+        if self.scaling == "post":
+            sizes = [self.n_channels_**k for k in range(1, self.depth + 1)]
+            factors = [float(math.factorial(k)) for k in range(1, self.depth + 1)]
+            found *= np.repeat(np.array(factors, dtype=found.dtype), sizes)
+        return found if self._chosen is None else found[..., self._chosen]
+
+    def _words(self) -> list[str]:
+        words = all_words(self.n_channels_, self.depth) if self.words is None else self.words
+        return [",".join(map(str, word)) for word in words]
+
+
+class LogSignatureTransformer(SignatureFeatures):
+    """Log-signatures of time series, as features.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Longest words.
+    transforms : str or sequence of str, default=("time",)
+        Applied to the series, in this order; see `transform_path`. "time" is 0 at the first time step of a
+        series and 1 at its last.
+    lag : int, default=1
+        Of the transform "lead_lag".
+    windows : tuple or array of int of shape (n_windows, 2), default=None
+        Parts of the transformed path, whose features are put side by side; see `signature`. Dyadic windows
+        are fractions of each series. All others are given in points: they lie where they lay in fit, a
+        shorter series stands still after its end, and of a longer one only the first points count.
+    mode : {"words", "brackets", "expand"}, default="words"
+        Coordinates, see `logsignature`.
+    n_jobs : int, default=None
+        Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
+
+    Attributes
+    ----------
+    n_channels_ : int
+        Channels after the transforms.
+    n_timestamps_ : int
+        Length of the longest series of fit.
+    n_features_in_ : int
+        Columns of a table (2-D input) or features per time step.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+        Where fit saw a DataFrame with names.
+
+    See Also
+    --------
+    SignatureTransformer : More features, in which more is linear.
+    sktime_sdtw.signatures.logsignature : The function.
+
+    Examples
+    --------
+    >>> from sktime_sdtw import LogSignatureTransformer
+    >>> transformer = LogSignatureTransformer(depth=2)
+    >>> transformer.fit_transform([[0.0, 1.0, 3.0], [1.0, 1.0]])
+    array([[ 3.  ,  1.  , -0.25],
+           [ 0.  ,  1.  ,  0.  ]])
+    >>> transformer.get_feature_names_out()
+    array(['0', '1', '0,1'], dtype=object)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SignatureFeatures._parameter_constraints,
+        "mode": [StrOptions(set(MODES))],
+    }
+
+    def __init__(
+        self,
+        depth: int = 3,
+        *,
+        transforms: Any = ("time",),
+        lag: int = 1,
+        windows: Any = None,
+        mode: str = "words",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.depth = depth
+        self.transforms = transforms
+        self.lag = lag
+        self.windows = windows
+        self.mode = mode
+        self.n_jobs = n_jobs
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> LogSignatureTransformer:
+        """Learn the number of channels and of time steps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
+            Lists hold series of any lengths; time steps of NaN at the end of a series are padding.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : LogSignatureTransformer
+        """
+        self._fit(X)
+        return self
+
+    def _compute(self, path: Array, windows: Any) -> Array:
+        return logsignature(path, self.depth, mode=self.mode, windows=windows, n_jobs=self.n_jobs)
+
+    def _words(self) -> list[str]:
+        if self.mode == "brackets":
+            brackets = lyndon_brackets(self.n_channels_, self.depth)
+            return [str(bracket).replace(" ", "") for bracket in brackets]
+        words = (all_words if self.mode == "expand" else lyndon_words)(self.n_channels_, self.depth)
+        return [",".join(map(str, word)) for word in words]

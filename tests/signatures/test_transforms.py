@@ -1,0 +1,160 @@
+"""Transforms of paths, and the estimators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checks_3d import cube, ragged, targets
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktime_sdtw import LogSignatureTransformer, SignatureTransformer
+from sktime_sdtw.signatures import logsignature, signature, transform_path
+
+
+def test_transforms():
+    x = np.array([[1.0], [4.0], [2.0]])
+    np.testing.assert_array_equal(transform_path(x, "time"), [[1, 0], [4, 0.5], [2, 1]])
+    np.testing.assert_array_equal(transform_path(x, "time", times=[3, 4, 9]), [[1, 3], [4, 4], [2, 9]])
+    np.testing.assert_array_equal(transform_path(x, "basepoint"), [[0], [1], [4], [2]])
+    np.testing.assert_array_equal(transform_path(x, "cumulative_sum"), [[1], [5], [7]])
+    np.testing.assert_array_equal(transform_path(x, "lead_lag"), [[1, 1], [4, 1], [4, 4], [2, 4], [2, 2]])
+    np.testing.assert_array_equal(
+        transform_path(x, "lead_lag", lag=2), [[1, 1], [4, 1], [2, 1], [2, 4], [2, 2]]
+    )
+    np.testing.assert_array_equal(
+        transform_path(x, "invisibility_reset"), [[1, 1], [4, 1], [2, 1], [2, 0], [0, 0]]
+    )
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 9])
+def test_lead_lag_begins_and_ends_together(lag):
+    x = np.random.default_rng(0).normal(size=(2, 6, 3))
+    y = transform_path(x, "lead_lag", lag=lag)
+    assert y.shape == (2, 11, 6)
+    for part in (y[..., :3], y[..., 3:]):
+        np.testing.assert_allclose(signature(part, 3), signature(x, 3), rtol=0, atol=1e-12)
+    if lag == 1:  # the area between the two is the quadratic variation
+        s = signature(y, 2)[:, 6:].reshape(2, 6, 6)
+        area = s[:, :3, 3:] - s[:, 3:, :3]
+        steps = np.diff(x, axis=1)
+        np.testing.assert_allclose(area, np.einsum("nti,ntj->nij", steps, steps), rtol=0, atol=1e-12)
+
+
+def test_transforms_of_tensors():
+    torch = pytest.importorskip("torch")
+    x = torch.rand(2, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    names = ["cumulative_sum", "time", "lead_lag", "invisibility_reset", "basepoint"]
+    out = transform_path(x, names)
+    np.testing.assert_array_equal(out.detach(), transform_path(x.detach().numpy(), names))
+    assert torch.autograd.gradcheck(lambda x: transform_path(x, names), (x,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"transforms": "spline"}, "transforms"),
+        ({"transforms": "lead_lag", "lag": 0}, "lag"),
+        ({"transforms": "time", "times": [0.0, 1.0]}, "times"),
+        ({"transforms": "basepoint", "times": [0.0, 1.0, 2.0]}, "times"),
+    ],
+)
+def test_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        transform_path(np.zeros((3, 1)), **arguments)
+
+
+# --- estimators
+
+
+@pytest.mark.parametrize("estimator", [SignatureTransformer, LogSignatureTransformer])
+@pytest.mark.parametrize(
+    "transforms", [(), "time", ("time", "lead_lag"), ("cumulative_sum", "lead_lag", "time")]
+)
+def test_ragged_series_are_computed_one_by_one(estimator, transforms):
+    X = ragged()
+    found = estimator(depth=3, transforms=transforms).fit_transform(X)
+    function = signature if estimator is SignatureTransformer else logsignature
+    for row, series in zip(found, X, strict=True):
+        np.testing.assert_allclose(row, function(transform_path(series, transforms), 3), rtol=0, atol=1e-12)
+
+
+def test_invisibility_reset_of_ragged_series():
+    X = ragged()
+    found = SignatureTransformer(transforms="invisibility_reset").fit_transform(X)
+    for row, series in zip(found, X, strict=True):
+        expected = signature(transform_path(series, "invisibility_reset"), 3)
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-12)
+
+
+def test_dyadic_windows_are_fractions_of_each_series():
+    X = ragged()
+    transformer = SignatureTransformer(depth=2, windows=("dyadic", 2)).fit(X)
+    found = transformer.transform(X)
+    for row, series in zip(found, X, strict=True):
+        expected = signature(transform_path(series, "time"), 2, windows=("dyadic", 2))
+        np.testing.assert_allclose(row, expected.ravel(), rtol=0, atol=1e-12)
+    names = transformer.get_feature_names_out()
+    assert len(names) == found.shape[1] == 36
+    assert names[12] == "window1:0"
+
+
+def test_sliding_windows_lie_where_they_lay_in_fit():
+    X = cube(t=9)
+    transformer = LogSignatureTransformer(depth=2, windows=("sliding", 4, 2), mode="brackets").fit(X)
+    assert transformer.transform(X).shape == (9, 3 * 6)
+    np.testing.assert_allclose(
+        transformer.transform(cube(t=9)[:, :5])[:, :6],
+        logsignature(transform_path(X[:, :5], "time")[:, :4], 2, mode="brackets"),
+        rtol=0,
+        atol=1e-12,
+    )
+    assert transformer.transform(cube(t=30)).shape == (9, 18)
+    assert transformer.get_feature_names_out()[-1] == "window2:[1,2]"
+
+
+def test_scaling_and_words():
+    X = cube()
+    plain = SignatureTransformer(depth=3).fit_transform(X)
+    post = SignatureTransformer(depth=3, scaling="post").fit_transform(X)
+    np.testing.assert_allclose(post, plain * np.repeat([1.0, 2.0, 6.0], [3, 9, 27]), rtol=1e-12)
+    pre = SignatureTransformer(depth=3, scaling="pre", transforms=()).fit_transform(X)
+    np.testing.assert_allclose(pre, signature(X * 6 ** (1 / 3), 3), rtol=1e-12, atol=1e-12)
+    some = SignatureTransformer(depth=3, words=[(2, 0), [1, 1, 0]]).fit(X)
+    np.testing.assert_array_equal(some.transform(X), plain[:, [3 + 6, 12 + 12]])
+    assert some.get_feature_names_out().tolist() == ["2,0", "1,1,0"]
+    for words in ([(3,)], [()], [(0, 0, 0, 0)]):
+        with pytest.raises(ValueError, match="words"):
+            SignatureTransformer(depth=3, words=words).fit(X)
+
+
+def test_pandas_output():
+    pd = pytest.importorskip("pandas")
+    found = LogSignatureTransformer(depth=2).set_output(transform="pandas").fit_transform(cube())
+    assert isinstance(found, pd.DataFrame)
+    assert list(found.columns) == ["0", "1", "2", "0,1", "0,2", "1,2"]
+
+
+def test_search_over_depth_and_windows():
+    X = cube(24)
+    model = make_pipeline(SignatureTransformer(), StandardScaler(), LogisticRegression())
+    grid = {"signaturetransformer__depth": [1, 2], "signaturetransformer__windows": [None, ("dyadic", 2)]}
+    search = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, targets(X))
+    assert search.best_score_ == 1.0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"depth": 65},
+        {"transforms": ("spline",)},
+        {"windows": ("sliding", 100)},
+        {"windows": ("hopping", 2)},
+    ],
+    ids=str,
+)
+def test_bad_parameters(bad):
+    with pytest.raises(ValueError):
+        SignatureTransformer(**bad).fit(cube())
