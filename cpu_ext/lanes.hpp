@@ -1,8 +1,10 @@
 // Moving data between the callers' layout and the lanes of a vector: element i of lane l stands at [i * lanes + l].
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 #include "pairs.hpp"
@@ -68,12 +70,62 @@ void to_all_lanes(C *packed, int lanes, const S *source, Index count, Index leng
     }
 }
 
+// Four floats or two doubles, and a block of as many of them turned over.
+template <class C> struct Quad;
+template <> struct Quad<float> {
+    using V = float __attribute__((vector_size(16)));
+    static constexpr int size = 4;
+    static void turn(V *rows) {
+        const V a = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5);
+        const V b = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
+        const V c = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
+        const V d = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+        rows[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5), rows[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+        rows[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5), rows[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    }
+};
+template <> struct Quad<double> {
+    using V = double __attribute__((vector_size(16)));
+    static constexpr int size = 2;
+    static void turn(V *rows) {
+        const V a = __builtin_shufflevector(rows[0], rows[1], 0, 2);
+        rows[1] = __builtin_shufflevector(rows[0], rows[1], 1, 3), rows[0] = a;
+    }
+};
+
+// Element i of lane l to rows[l · stride + i].
+template <class C> void from_lanes(const C *packed, int lanes, C *rows, Index stride, Index count) {
+    using Q = Quad<C>;
+    typename Q::V block[Q::size];
+    Index i = 0;
+    for (; i + Q::size <= count; i += Q::size)
+        for (int l = 0; l < lanes; l += Q::size) {
+            for (int k = 0; k < Q::size; ++k) std::memcpy(block + k, packed + (i + k) * lanes + l, sizeof block[0]);
+            Q::turn(block);
+            for (int k = 0; k < Q::size; ++k) std::memcpy(rows + (l + k) * stride + i, block + k, sizeof block[0]);
+        }
+    for (; i < count; ++i)
+        for (int l = 0; l < lanes; ++l) rows[l * stride + i] = packed[i * lanes + l];
+}
+
 // All lanes at once: every cache line of `packed` is written once.
 template <class C, class S>
 void to_lanes(C *packed, int lanes, const S *const *sources, const Index *counts, Index length) {
     Index shortest = length;
     for (int l = 0; l < lanes; ++l) shortest = std::min(shortest, counts[l]);
-    for (Index i = 0; i < shortest; ++i)
+    Index start = 0;
+    if constexpr (std::is_same_v<C, S>) {
+        using Q = Quad<C>;
+        typename Q::V block[Q::size];
+        for (; start + Q::size <= shortest; start += Q::size)
+            for (int l = 0; l < lanes; l += Q::size) {
+                for (int k = 0; k < Q::size; ++k) std::memcpy(block + k, sources[l + k] + start, sizeof block[0]);
+                Q::turn(block);
+                for (int k = 0; k < Q::size; ++k)
+                    std::memcpy(packed + (start + k) * lanes + l, block + k, sizeof block[0]);
+            }
+    }
+    for (Index i = start; i < shortest; ++i)
         for (int l = 0; l < lanes; ++l) packed[i * lanes + l] = static_cast<C>(sources[l][i]);
     for (Index i = shortest; i < length; ++i)
         for (int l = 0; l < lanes; ++l) packed[i * lanes + l] = i < counts[l] ? static_cast<C>(sources[l][i]) : C(0);

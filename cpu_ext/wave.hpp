@@ -209,6 +209,7 @@ template <class S, class C> class Wave<S, C>::Worker {
             frontiers_.push_back({take(line), take(line), take(line), take(line), take(L_), take(L_),
                                   hard || std::isinf(gamma) ? C(0) : static_cast<C>(-1 / (ln2 * gamma)), hard});
         }
+        sources_.resize(frontiers_.size());
         region_.features = d;
         region_.cost = wave.problem_.cost;
         region_.x = x_, region_.y = y_, region_.costs = costs_;
@@ -260,15 +261,24 @@ template <class S, class C> class Wave<S, C>::Worker {
         gather(tasks, count);
         const int L = static_cast<int>(L_);
         const Index d = region_.features, rows = region_.rows, cols = region_.cols;
+        Sources &from = sources_[0];
         for (int l = 0; l < L; ++l) {
             const Task &task = tasks[l < count ? l : 0];
             const Table &t = table(task);
-            const C none = C(0);
             const Index i0 = task.a * T_, j0 = task.b * T_;
-            to_lane(back_.below_up, L, l, t.flow_up.data() + j0, cols, cols, none);
-            to_lane(back_.below_diag, L, l, t.flow_diag.data() + j0, cols, cols, none);
-            to_lane(back_.right_left, L, l, t.flow_left.data() + i0, rows, rows, none);
-            to_lane(back_.right_diag, L, l, t.flow_left_diag.data() + i0, rows, rows, none);
+            const auto u = static_cast<std::size_t>(l);
+            from.top_m[u] = t.flow_up.data() + j0, from.top_e[u] = t.flow_diag.data() + j0;
+            from.left_m[u] = t.flow_left.data() + i0, from.left_e[u] = t.flow_left_diag.data() + i0;
+        }
+        std::array<Index, most_lanes> all_rows{}, all_cols{};
+        all_rows.fill(rows), all_cols.fill(cols);
+        to_lanes(back_.below_up, L, from.top_m.data(), all_cols.data(), cols);
+        to_lanes(back_.below_diag, L, from.top_e.data(), all_cols.data(), cols);
+        to_lanes(back_.right_left, L, from.left_m.data(), all_rows.data(), rows);
+        to_lanes(back_.right_diag, L, from.left_e.data(), all_rows.data(), rows);
+        for (int l = 0; l < L; ++l) {
+            const Task &task = tasks[l < count ? l : 0];
+            const Table &t = table(task);
             if (task.a + 1 < t.blocks_x && task.b + 1 < t.blocks_y)
                 back_.below_diag[(T_ - 1) * L + l] +=
                     t.flow_corner[static_cast<std::size_t>(task.a * t.blocks_y + task.b)];
@@ -284,6 +294,9 @@ template <class S, class C> class Wave<S, C>::Worker {
         std::fill_n(expected_cost_, rows * L_, C(0));
         std::fill_n(entropy_, rows * L_, C(0));
         wave_.kernels_.backward(region_, back_);
+        // The packed series are not needed any more: their place takes the gradients, lane by lane.
+        if (back_.grad_x) from_lanes(grad_x_, L, x_, d * rows, d * rows);
+        if (back_.grad_y) from_lanes(grad_y_, L, y_, d * cols, d * cols);
         for (int l = 0; l < count; ++l) scatter(tasks[l], l);
     }
 
@@ -302,6 +315,8 @@ template <class S, class C> class Wave<S, C>::Worker {
             region_.cols = std::max(region_.cols, std::min(T_, t.m - tasks[l].b * T_));
         }
         const Index rows = region_.rows, cols = region_.cols;
+        std::array<const S *, most_lanes> x{}, y{};
+        std::array<Index, most_lanes> n{}, m{};
         for (int l = 0; l < L; ++l) {
             const Task &task = tasks[l < count ? l : 0];
             Table &t = table(task);
@@ -313,8 +328,9 @@ template <class S, class C> class Wave<S, C>::Worker {
                             p.costs + t.cell_offset + (i0 + std::min(i, own_rows - 1)) * t.m + j0, own_cols, cols,
                             C(0));
             } else {
-                to_lane(x_, L, l, p.x + (p.x_offsets[t.pair.x] + i0) * d, own_rows * d, rows * d, C(0));
-                to_lane(y_, L, l, p.y + (p.y_offsets[t.pair.y] + j0) * d, own_cols * d, cols * d, C(0));
+                const auto u = static_cast<std::size_t>(l);
+                x[u] = p.x + (p.x_offsets[t.pair.x] + i0) * d, n[u] = own_rows * d;
+                y[u] = p.y + (p.y_offsets[t.pair.y] + j0) * d, m[u] = own_cols * d;
             }
             if (region_.low) band_to_lane(low_, high_, L, l, p.band, t.n, t.m, i0, rows, j0, cols);
             const bool last = task.a + 1 == t.blocks_x && task.b + 1 == t.blocks_y;
@@ -322,19 +338,29 @@ template <class S, class C> class Wave<S, C>::Worker {
             end_col_[static_cast<std::size_t>(l)] = last ? static_cast<std::int32_t>(own_cols - 1) : -1;
             for (std::size_t g = 0; g < frontiers_.size(); ++g) gather_edges(t, task, g, l, l < count);
         }
+        std::array<Index, most_lanes> all_rows{}, all_cols{};
+        all_rows.fill(rows), all_cols.fill(cols);
+        for (std::size_t g = 0; g < frontiers_.size(); ++g) {
+            to_lanes(frontiers_[g].top_m, L, sources_[g].top_m.data(), all_cols.data(), cols);
+            to_lanes(frontiers_[g].top_e, L, sources_[g].top_e.data(), all_cols.data(), cols);
+            to_lanes(frontiers_[g].left_m, L, sources_[g].left_m.data(), all_rows.data(), rows);
+            to_lanes(frontiers_[g].left_e, L, sources_[g].left_e.data(), all_rows.data(), rows);
+        }
+        if (costs_) return;
+        to_lanes(x_, L, x.data(), n.data(), rows * d);
+        to_lanes(y_, L, y.data(), m.data(), cols * d);
     }
 
     void gather_edges(Table &t, const Task &task, std::size_t g, int l, bool owner) {
-        const int L = static_cast<int>(L_);
         Frontier<C> &f = frontiers_[g];
         f.wait = f.patience = 0;
         Edges &e = t.edges[g];
         const Index top = (wave_.keep_ ? task.a * t.width : 0) + task.b * T_;
         const Index left = (wave_.keep_ ? task.b * t.height : 0) + task.a * T_;
-        to_lane(f.top_m, L, l, e.top_m.data() + top, region_.cols, region_.cols, C(0));
-        to_lane(f.top_e, L, l, e.top_e.data() + top, region_.cols, region_.cols, C(0));
-        to_lane(f.left_m, L, l, e.left_m.data() + left, region_.rows, region_.rows, C(0));
-        to_lane(f.left_e, L, l, e.left_e.data() + left, region_.rows, region_.rows, C(0));
+        const auto u = static_cast<std::size_t>(l);
+        Sources &from = sources_[g];
+        from.top_m[u] = e.top_m.data() + top, from.top_e[u] = e.top_e.data() + top;
+        from.left_m[u] = e.left_m.data() + left, from.left_e[u] = e.left_e.data() + left;
         const auto a = static_cast<std::size_t>(task.a);
         if (wave_.keep_ && task.b > 0) {
             const bool border = task.a == 0;
@@ -367,14 +393,12 @@ template <class S, class C> class Wave<S, C>::Worker {
         for (Index i = 0; i < rows && out.entropy; ++i)
             t.entropy[static_cast<std::size_t>(i0 + i)] += entropy_[i * L + l];
         const C slope = static_cast<C>(constant_slope(p.cost));
-        auto add = [&](const C *packed, S *target, Index count) {
-            for (Index i = 0; i < count; ++i)
-                target[i] =
-                    static_cast<S>(target[i] + static_cast<S>(slope_varies(p.cost.kind) ? packed[i * L + l]
-                                                                                        : slope * packed[i * L + l]));
+        const C factor = slope_varies(p.cost.kind) ? C(1) : slope;
+        auto add = [&](const C *found, S *target, Index count) {
+            for (Index i = 0; i < count; ++i) target[i] = static_cast<S>(target[i] + static_cast<S>(factor * found[i]));
         };
-        if (out.x) add(back_.grad_x, out.x + (p.x_offsets[t.pair.x] + i0) * d, rows * d);
-        if (out.y) add(back_.grad_y, out.y + (p.y_offsets[t.pair.y] + j0) * d, cols * d);
+        if (out.x) add(x_ + l * d * region_.rows, out.x + (p.x_offsets[t.pair.x] + i0) * d, rows * d);
+        if (out.y) add(y_ + l * d * region_.cols, out.y + (p.y_offsets[t.pair.y] + j0) * d, cols * d);
         if (!out.alignment) return;
         for (Index i = 0; i < rows; ++i) {
             const Index begin = span_[2 * i], end = std::min<Index>(span_[2 * i + 1], cols);
@@ -384,9 +408,15 @@ template <class S, class C> class Wave<S, C>::Worker {
         }
     }
 
+    // Where the edges of each lane's region come from.
+    struct Sources {
+        std::array<const C *, most_lanes> top_m{}, top_e{}, left_m{}, left_e{};
+    };
+
     Wave &wave_;
     const Index L_, T_;
     std::vector<Frontier<C>> frontiers_;
+    std::vector<Sources> sources_;
     std::int32_t *span_ = nullptr;
     std::array<std::int32_t, most_lanes> end_row_{}, end_col_{};
     C *x_ = nullptr, *y_ = nullptr, *low_ = nullptr, *high_ = nullptr, *costs_ = nullptr;
