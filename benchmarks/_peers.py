@@ -88,6 +88,12 @@ def maghoumi_gradient(X: np.ndarray, Y: np.ndarray, gamma: float) -> Call:
     return _torch_loss(module.SoftDTW(use_cuda=False, gamma=gamma), X, Y)
 
 
+def tslearn_torch_loss(X: np.ndarray, Y: np.ndarray, gamma: float) -> Call:
+    from tslearn.metrics import SoftDTWLossPyTorch
+
+    return _torch_loss(SoftDTWLossPyTorch(gamma=gamma), X, Y)
+
+
 def dtaidistance_dtw(X: np.ndarray, *, use_pruning: bool) -> Call:
     from dtaidistance import dtw
 

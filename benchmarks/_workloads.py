@@ -109,6 +109,57 @@ def gradients(n: int, length: int, d: int) -> Callable[[int], Built]:
     return build
 
 
+def training_step(n: int, length: int, d: int) -> Callable[[int], Built]:
+    """Build forward and backward of a loss of tensors, gradients for both of them."""
+
+    def build(shrink: int) -> Built:
+        from sktime_sdtw.nn import SoftDTWLoss
+
+        size, steps = max(2, n // shrink), max(2, length // shrink)
+        X, Y = series(size, steps, d, 0), series(size, steps, d, 1)
+        ours = _peers._torch_loss(SoftDTWLoss(gamma=GAMMA, reduction="none"), X, Y)
+        peers = {
+            "SoftDTW-CUDA-Torch": lambda: _peers.sdtw_cuda_torch_gradient(X, Y, GAMMA),
+            "Maghoumi": lambda: _peers.maghoumi_gradient(X, Y, GAMMA),
+            "tslearn's torch loss": lambda: _peers.tslearn_torch_loss(X, Y, GAMMA),
+        }
+        return collect(ours, size * steps**2, peers)
+
+    return build
+
+
+def tiny_step(n: int, length: int, d: int) -> Callable[[int], Built]:
+    """Build a loss of tensors beside its kernel alone, for the cost of a call."""
+
+    def build(shrink: int) -> Built:
+        import torch
+
+        from sktime_sdtw.functional import _cpu, soft_dtw
+
+        torch.set_num_threads(1)
+        x, y = (torch.from_numpy(series(n, length, d, seed)) for seed in (0, 1))
+        leaf = x.clone().requires_grad_()
+        value, gradient = torch.empty(n), torch.empty_like(x)
+        kernel = _cpu._kernel("padded_gradient", x)
+        addresses = (leaf.data_ptr(), y.data_ptr(), 0, 0, 0, n, length, length, d)
+        problem = (0, GAMMA, 0, 1.0, 0, 0.0, True)
+        results = (value.data_ptr(), gradient.data_ptr(), 0, 0, 0, 1)
+
+        def ours() -> np.ndarray:
+            leaf.grad = None
+            values = soft_dtw(leaf, y, gamma=GAMMA)
+            values.sum().backward()
+            return values.detach().numpy()
+
+        def alone() -> np.ndarray:
+            kernel(*addresses, *problem, *results)
+            return value.numpy()
+
+        return Built({US: ours, "its kernel alone": alone}, n * length**2, compare)
+
+    return build
+
+
 def hard_dtw(n: int, length: int) -> Callable[[int], Built]:
     def build(shrink: int) -> Built:
         size, steps = max(2, n // shrink), max(2, length // shrink)
@@ -323,6 +374,14 @@ WORKLOADS = {
     ),
     "gradient-512-d8": Workload(
         "value and both gradients, 32 pairs of 512, 8 features, float32", gradients(32, 512, 8), memory=True
+    ),
+    "training-step": Workload(
+        "loss of tensors, forward and backward, 32 pairs of 128, 8 features, float32",
+        training_step(32, 128, 8),
+        {"SoftDTW-CUDA-Torch": 30, "Maghoumi": 30, "tslearn's torch loss": 30},
+    ),
+    "tiny-step": Workload(
+        "loss of tensors, forward and backward, 4 pairs of 32, 2 features, float32", tiny_step(4, 32, 2)
     ),
     "dtw-512": Workload(
         "DTW, 50 series of 512, float32", hard_dtw(50, 512), {"dtaidistance": 20}, memory=True

@@ -64,6 +64,31 @@ def _run_first(*arguments: Any) -> Results:
     return _library.soft_dtw(*arguments)
 
 
+def value(*arguments: Any) -> Tensor:
+    """The values of `soft_dtw` alone, for those who do not look at the gradients."""
+    if arguments[-1] and not torch.compiler.is_compiling() and not _transforms():
+        result: Tensor = _EagerValue.apply(*arguments)
+        return result
+    return soft_dtw(*arguments)[0]
+
+
+class _EagerValue(torch.autograd.Function):
+    """Keeps gradients without making them outputs, which cost more; a second derivative computes them again."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        values, *gradients = _run_first(*arguments)
+        ctx.rest, ctx.wanted = arguments[5:-1], arguments[-1]
+        ctx.save_for_backward(*arguments[:5], *gradients)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            ctx.wanted = 0
+        return _library.backward(soft_dtw, soft_dtw_second_order, ctx, u, None, None, None)
+
+
 class _EagerFirst(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Results:

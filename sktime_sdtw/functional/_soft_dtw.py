@@ -247,7 +247,7 @@ def values(
     dtype = x.dtype
     if settings.name == "cosine":
         x, y = unit_rows(x, rows), unit_rows(y, columns)
-    value = _calls.soft_dtw(x, y, rows, columns, gammas, number, *settings.numbers, wanted(x, y, gammas))[0]
+    value = _calls.value(x, y, rows, columns, gammas, number, *settings.numbers, wanted(x, y, gammas))
     return value if value.dtype is dtype else value.to(dtype)
 
 
