@@ -154,7 +154,8 @@ def test_memory_beyond_the_result(workload, tmp_path):
 
 
 INTERRUPT = """
-import os, time
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 import numpy as np
 from sktime_sdtw.metrics import *
 
