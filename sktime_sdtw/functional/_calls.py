@@ -73,7 +73,7 @@ def value(*arguments: Any) -> Tensor:
 
 
 class _EagerValue(torch.autograd.Function):
-    """Keeps gradients without making them outputs, which cost more; a second derivative computes them again."""
+    """Keeps gradients without making them outputs, which cost more; a second derivative solves again."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:

@@ -1,0 +1,59 @@
+"""The programs in examples/torch, small."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+FOLDER = Path(__file__).parents[2] / "examples" / "torch"
+
+
+@pytest.fixture
+def program(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.main
+
+    yield load
+    sys.modules.pop("contrastive", None)
+
+
+SMALL = ["--synthetic", "--series", "12", "--epochs", "2"]
+
+
+def test_forecasting(program, capsys):
+    results = program("forecasting")(SMALL)
+    assert set(results) == {"MSE", "Soft-DTW", "DILATE"}
+    assert all(math.isfinite(value) for measures in results.values() for value in measures.values())
+    assert "DILATE" in capsys.readouterr().out
+
+
+def test_contrastive(program):
+    _, after, gamma = program("contrastive")(SMALL)
+    assert after > 0.5
+    assert gamma != 1.0
+
+
+def test_learning_gamma(program):
+    gammas = program("learning_gamma")(SMALL)
+    assert len(gammas) == 2
+    assert gammas[0] != gammas[1]
+
+
+def test_interpolation(program, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "picture.png"
+    between = program("interpolation")(["--steps", "3", "--length", "30", "--output", str(picture)])
+    assert between.shape == (3, 30, 1)
+    assert picture.stat().st_size > 10_000
+    assert between.isfinite().all()
