@@ -37,7 +37,7 @@ class Chain {
     void pass_node(const std::vector<Vertex> &node) {
         const std::size_t begin = ends_.size() > 1 ? ends_[ends_.size() - 2] : 0, n = joints_.size();
         auto at = [&](std::size_t k) { return joints_[k].from + joints_[k].step; };
-        double low = std::fmax(at(begin), node.front().at), high = std::fmin(at(n - 1), node.back().at);
+        double low = std::max(at(begin), node.front().at), high = std::min(at(n - 1), node.back().at);
         // Apart by rounding only: whether the constraints leave a warp was found out before.
         if (low > high) low = high = std::clamp(0.5 * (low + high), node.front().at, node.back().at);
         next_.clear();
@@ -57,7 +57,7 @@ class Chain {
         push(low, joint_slope(low) + node_slope(low));
         for (;;) {
             const double a = i < n ? at(i) : infinity, b = j < node.size() ? node[j].at : infinity;
-            if (std::fmin(a, b) > high) break;
+            if (std::min(a, b) > high) break;
             if (a <= b) {
                 push(a, joints_[i].slope + node_slope(a));
                 ++i;
@@ -122,7 +122,7 @@ class Chain {
         if (!next_.empty()) {
             const Vertex &last = next_.back();
             if (last.at == at && last.slope == slope) return;
-            slope = std::fmax(slope, last.slope);  // rounding must not bend the curve backwards
+            slope = std::max(slope, last.slope);  // rounding must not bend the curve backwards
         }
         next_.push_back({at, slope});
     }

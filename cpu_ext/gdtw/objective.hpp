@@ -149,14 +149,14 @@ class Objective {
             out.push_back({at, slope});
             slope += event.jump, bend += event.bend;
             if (event.jump != 0) out.push_back({at, slope});
-            bend = std::fmax(bend, 0.0);
+            bend = std::max(bend, 0.0);
         }
         out.push_back({high, slope + bend * (high - at)});
     }
 
     // Derivative of the penalty of step i in its rise, over all rises that the constraints leave.
     void link_curve(Index i, double longest, std::vector<Vertex> &out) const {
-        const double low = least(i), high = std::fmin(greatest(i), std::fmax(longest, low)), dt = step(i);
+        const double low = least(i), high = std::min(greatest(i), std::max(longest, low)), dt = step(i);
         const Penalty &p = pair_.penalty;
         out.clear();
         const double middle = target(i), arm = p.loss == Loss::huber ? p.delta * dt : 0;
@@ -169,7 +169,7 @@ class Objective {
             if (low < middle - arm && middle - arm < high) out.push_back({middle - arm, -2 * p.delta * pair_.reg});
             if (low < middle + arm && middle + arm < high) out.push_back({middle + arm, 2 * p.delta * pair_.reg});
         }
-        out.push_back({high, std::fmax(link_slope(i, high, -1), out.back().slope)});
+        out.push_back({high, std::max(link_slope(i, high, -1), out.back().slope)});
     }
 
   private:

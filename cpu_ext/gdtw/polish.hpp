@@ -15,7 +15,7 @@ class Polish {
         const auto m = static_cast<std::size_t>(pair_.m);
         nodes_.resize(m);
         links_.resize(m ? m - 1 : 0);
-        trial_.resize(m);
+        trial_.resize(m), before_.resize(m);
         up_.assign(m, 0);
         left_.resize(m), right_.resize(m);
         ties_.resize(m);
@@ -64,10 +64,35 @@ class Polish {
             // Equal but for rounding: the trial has its knots exactly on the corners.
             const double rounding = 1e-13 * std::fabs(value);
             if (next > value + (round ? rounding : 1e4 * rounding) + 1e-300) break;
+            std::copy(warp, warp + pair_.m, before_.begin());
             std::copy(trial_.begin(), trial_.end(), warp);
             std::copy(trial_ties_.begin(), trial_ties_.end(), ties_.begin());
             stalled = next < value - 0.1 * rounding ? 0 : stalled + 1;
+            const bool slow = value - next > 1e-12 * value && round < 150;
             value = next;
+            if (slow) value = extrapolate(warp, value);
+        }
+        return value;
+    }
+
+    // Knots move by one segment in a round. Where they would go on, go further along the same line.
+    double extrapolate(double *warp, double value) {
+        const Index m = pair_.m;
+        for (int doubling = 0; doubling < 12; ++doubling) {
+            bool inside = true;
+            for (Index i = 0; i < m && inside; ++i) {
+                trial_[u(i)] = warp[i] + (warp[i] - before_[u(i)]);
+                inside = trial_[u(i)] >= pair_.floor(i) && trial_[u(i)] <= pair_.ceiling(i);
+                if (!i) continue;
+                const double rise = trial_[u(i)] - trial_[u(i - 1)];
+                inside &= rise >= objective_.least(i - 1) && rise <= objective_.greatest(i - 1);
+            }
+            if (!inside) break;
+            const double next = objective_.value(trial_.data());
+            if (!(next < value)) break;
+            value = next;
+            std::copy(warp, warp + m, before_.begin());
+            std::copy(trial_.begin(), trial_.end(), warp);
         }
         return value;
     }
@@ -90,7 +115,7 @@ class Polish {
 
     // The largest slope by which the conditions of optimality are missed, relative to the slopes that meet.
     double residual(const double *warp, const std::int32_t *holds, const std::int32_t *ties) const {
-        double low = 0, high = 0, worst = 0, scale = std::fmax(pair_.reg * objective_.mean_slope(), 1e-300);
+        double low = 0, high = 0, worst = 0, scale = std::max(pair_.reg * objective_.mean_slope(), 1e-300);
         for (Index i = 0; i < pair_.m; ++i) {
             const double at = warp[i];
             const Index zero = holds[i] - gdtw::residual;
@@ -99,7 +124,7 @@ class Polish {
             const double right =
                 at >= pair_.ceiling(i) ? infinity : objective_.node_slope(i, at, objective_.cell_right(at), 1, zero);
             for (double s : {left, right})
-                if (std::isfinite(s)) scale = std::fmax(scale, std::fabs(s));
+                if (std::isfinite(s)) scale = std::max(scale, std::fabs(s));
             // Without moves of a part of a run to the left, and to the right. At a corner turned down low > high.
             low += left, high += right;
             double first = 0, last = 0;
@@ -109,15 +134,15 @@ class Polish {
                 first = ties[i] == least ? -infinity : below, last = ties[i] == greatest ? infinity : above;
                 if (ties[i] == mean) first = -pair_.reg, last = pair_.reg;
                 if (ties[i] == least && ties[i] == greatest) first = -infinity, last = infinity;
-                scale = std::fmax(scale, std::fmax(std::fabs(below), std::fabs(above)));
+                scale = std::max(scale, std::max(std::fabs(below), std::fabs(above)));
             }
             // The tension of the next step must lie in both intervals.
-            const double gap = std::fmax(low - last, first - high);
+            const double gap = std::max(low - last, first - high);
             if (gap > 0) {
-                worst = std::fmax(worst, gap);
+                worst = std::max(worst, gap);
                 low = high = low > last ? last : first;
             } else {
-                low = std::fmax(low, first), high = std::fmin(high, last);
+                low = std::max(low, first), high = std::min(high, last);
             }
         }
         return worst / scale;
@@ -138,15 +163,15 @@ class Polish {
             sweep(warp);
             const double next = objective_.value(trial_.data());
             double move = 0;
-            for (Index i = 0; i < m; ++i) move = std::fmax(move, std::fabs(trial_[u(i)] - warp[i]));
+            for (Index i = 0; i < m; ++i) move = std::max(move, std::fabs(trial_[u(i)] - warp[i]));
             if (next > value + 1e-14 * std::fabs(value)) {
-                radius_ = 0.25 * std::fmin(radius_, move);
+                radius_ = 0.25 * std::min(radius_, move);
                 continue;
             }
             std::copy(trial_.begin(), trial_.end(), warp);
             std::copy(trial_ties_.begin(), trial_ties_.end(), ties_.begin());
-            value = std::fmin(value, next);
-            radius_ = std::fmax(radius_, 2 * move);
+            value = std::min(value, next);
+            radius_ = std::max(radius_, 2 * move);
             if (move <= 1e-9 * span) break;
         }
         newton(warp);
@@ -238,18 +263,18 @@ class Polish {
             return;
         }
         if (pair_.x_slopes) {
-            const double low = std::fmax(floor, at - radius_), high = std::fmin(ceiling, at + radius_);
+            const double low = std::max(floor, at - radius_), high = std::min(ceiling, at + radius_);
             const double slope = objective_.node_slope(i, at, k, 1);
-            const double bend = std::fmax(objective_.node_curvature(i, at, k), 0.0);
+            const double bend = std::max(objective_.node_curvature(i, at, k), 0.0);
             curve = {{low, slope + bend * (low - at)}, {high, slope + bend * (high - at)}};
             return;
         }
         if (!on_sample(i, at, k)) {
-            objective_.append_node(i, k, std::fmax(floor, tau[k]), std::fmin(ceiling, tau[k + 1]), curve);
+            objective_.append_node(i, k, std::max(floor, tau[k]), std::min(ceiling, tau[k + 1]), curve);
             return;
         }
         const double left = objective_.node_slope(i, at, k - 1, -1), right = objective_.node_slope(i, at, k, 1);
-        const double low = std::fmax(floor, tau[k - 1]), high = std::fmin(ceiling, tau[k + 1]);
+        const double low = std::max(floor, tau[k - 1]), high = std::min(ceiling, tau[k + 1]);
         if (right >= left || !up_[u(i)]) objective_.append_node(i, k - 1, low, at, curve);
         if (right >= left || up_[u(i)]) objective_.append_node(i, k, at, high, curve);
     }
@@ -261,7 +286,7 @@ class Polish {
             curve = {{floor, 0}, {floor, 0}};
             return;
         }
-        const double a = std::fmax(at - h, pair_.x_times[0]), b = std::fmin(at + h, pair_.x_times[pair_.n - 1]);
+        const double a = std::max(at - h, pair_.x_times[0]), b = std::min(at + h, pair_.x_times[pair_.n - 1]);
         const Index k = objective_.cell_right(at), ka = objective_.cell_right(a), kb = objective_.cell_right(b);
         double slope = 0, bend = 0, value, first, last, unused;
         for (Index c = 0; c < pair_.d; ++c) {
@@ -276,7 +301,7 @@ class Polish {
             slope += pair_.cumulative * pair_.penalty.slope(e), bend += pair_.cumulative * pair_.penalty.curvature(e);
         }
         slope *= objective_.weight(i), bend *= objective_.weight(i);
-        const double low = std::fmax(floor, at - radius), high = std::fmin(ceiling, at + radius);
+        const double low = std::max(floor, at - radius), high = std::min(ceiling, at + radius);
         curve.clear();
         curve.push_back({low, slope + bend * (low - at)});
         curve.push_back({high, slope + bend * (high - at)});
@@ -331,7 +356,7 @@ class Polish {
     const Pair pair_;
     Chain chain_;
     std::vector<std::vector<Vertex>> nodes_, links_;
-    std::vector<double> trial_, left_, right_;
+    std::vector<double> trial_, before_, left_, right_;
     std::vector<int> up_;
     double radius_ = 0;
     std::vector<std::int32_t> ties_, trial_ties_;

@@ -56,11 +56,11 @@ struct Pair {
     double mean_slope() const { return fixed_ends ? (x_times[n - 1] - x_times[0]) / (times[m - 1] - times[0]) : 1.0; }
     double floor(Index i) const {
         if (fixed_ends && i == m - 1) return x_times[n - 1];
-        return std::fmax(x_times[0], low[i]);
+        return std::max(x_times[0], low[i]);
     }
     double ceiling(Index i) const {
         if (fixed_ends && i == 0) return x_times[0];
-        return std::fmin(x_times[n - 1], high[i]);
+        return std::min(x_times[n - 1], high[i]);
     }
 };
 

@@ -27,7 +27,7 @@ class Reduced {
             run.diagonal += node[at(i)];
             run.right += right[i];
             if (ties[i] == free_step) run.diagonal += link[at(i)];
-            scale = std::fmax(scale, std::fabs(node[at(i)]) + 2 * link[at(i)]);
+            scale = std::max(scale, std::fabs(node[at(i)]) + 2 * link[at(i)]);
         }
         // Elimination from the left, then back. A direction without curvature has no unique minimum: it is left out.
         std::vector<double> factor(runs.size(), 0);

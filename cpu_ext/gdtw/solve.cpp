@@ -42,19 +42,19 @@ bool reach(const Objective &objective, double tolerance, std::vector<double> &lo
         const auto k = static_cast<Index>(i);
         low[i] = pair.floor(k), high[i] = pair.ceiling(k);
         if (!i) continue;
-        low[i] = std::fmax(low[i], low[i - 1] + objective.least(k - 1));
-        high[i] = std::fmin(high[i], high[i - 1] + objective.greatest(k - 1));
+        low[i] = std::max(low[i], low[i - 1] + objective.least(k - 1));
+        high[i] = std::min(high[i], high[i - 1] + objective.greatest(k - 1));
     }
     for (std::size_t i = m - 1; i-- > 0;) {
         const auto k = static_cast<Index>(i);
-        low[i] = std::fmax(low[i], low[i + 1] - objective.greatest(k));
-        high[i] = std::fmin(high[i], high[i + 1] - objective.least(k));
+        low[i] = std::max(low[i], low[i + 1] - objective.greatest(k));
+        high[i] = std::min(high[i], high[i + 1] - objective.least(k));
     }
     for (std::size_t i = 0; i < m; ++i) {
         if (!(low[i] <= high[i] + tolerance)) return false;
         if (low[i] > high[i]) {
             const auto k = static_cast<Index>(i);
-            low[i] = high[i] = std::fmin(std::fmax(0.5 * (low[i] + high[i]), pair.floor(k)), pair.ceiling(k));
+            low[i] = high[i] = std::min(std::max(0.5 * (low[i] + high[i]), pair.floor(k)), pair.ceiling(k));
         }
     }
     return true;
@@ -67,10 +67,10 @@ void begin(const Objective &objective, const std::vector<double> &low, const std
         double first = low[k], last = high[k], at = objective.identity(0);
         if (i) {
             at = warp[i - 1] + objective.target(i - 1);
-            first = std::fmax(first, warp[i - 1] + objective.least(i - 1));
-            last = std::fmin(last, warp[i - 1] + objective.greatest(i - 1));
+            first = std::max(first, warp[i - 1] + objective.least(i - 1));
+            last = std::min(last, warp[i - 1] + objective.greatest(i - 1));
         }
-        warp[i] = std::fmin(std::fmax(std::fmin(std::fmax(at, first), last), low[k]), high[k]);
+        warp[i] = std::min(std::max(std::min(std::max(at, first), last), low[k]), high[k]);
     }
 }
 
@@ -87,14 +87,15 @@ class Solver {
         if (!reach(objective_, 1e3 * tolerance_, low_, high_)) return false;
         begin(objective_, low_, high_, warp);
         Index count = effort_.grid;
-        if (count <= 0) count = std::clamp<Index>(2 * pair_.n, 1025, 2049);
+        if (count <= 0) count = pair_.m <= 160 ? 2049 : std::clamp<Index>(2 * pair_.n, 1025, 2049);
         grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
         std::vector<double> spacing(m);
         for (std::size_t i = 0; i < m; ++i) spacing[i] = (high_[i] - low_[i]) / static_cast<double>(count - 1);
+        std::vector<double> trial(warp, warp + m);
         double factor = 1;
         for (Index r = 0; r < 2; ++r, factor *= 0.25) around(warp, spacing, 8 * factor, 65);
+        polish_.relax(warp, 1.0);
         double best = polish_.run(warp);
-        std::vector<double> trial(m);
         auto keep_better = [&] {
             const double value = polish_.run(trial.data());
             const bool better = value < best - 1e-12 * std::fabs(best);
@@ -109,7 +110,7 @@ class Solver {
         } boxes[] = {{16, 257}, {4, 257}};
         Index failed = 0;
         for (Index r = 0; r < effort_.rounds && failed < 2; ++r, ++failed) {
-            for (double reach : {3.0, 1.0}) {
+            for (double reach : {3.0, 0.5}) {
                 std::copy(warp, warp + m, trial.begin());
                 polish_.relax(trial.data(), reach);
                 if (keep_better()) failed = -1;
@@ -130,8 +131,8 @@ class Solver {
         const auto m = static_cast<std::size_t>(pair_.m);
         box_low_.resize(m), box_high_.resize(m);
         for (std::size_t i = 0; i < m; ++i) {
-            box_low_[i] = std::fmax(low_[i], warp[i] - reach * spacing[i]);
-            box_high_[i] = std::fmin(high_[i], warp[i] + reach * spacing[i]);
+            box_low_[i] = std::max(low_[i], warp[i] - reach * spacing[i]);
+            box_high_[i] = std::min(high_[i], warp[i] + reach * spacing[i]);
         }
         grid_.improve(box_low_.data(), box_high_.data(), count, tolerance_, warp);
     }
