@@ -2,12 +2,14 @@
 
 Values and first derivatives are computed on the GPU; second derivatives by the CPU engine, with copies there
 and back. Work is planned on the host: pass lengths as CPU tensors, or the GPU is waited for. The engine asks
-the GPU which arithmetic the pairs need, once a call, so a call cannot be captured in a CUDA graph.
+the GPU which arithmetic the pairs need, once a call, but for calls inside `capturable`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -153,10 +155,42 @@ class _Batch:
 # --- the engine
 
 
+_asks = ContextVar("asks", default=True)  # whether a call asks the GPU what its data need
+
+
+@contextmanager
+def capturable() -> Iterator[None]:
+    """Inside, calls on CUDA tensors never wait for the GPU, and can be captured in a CUDA graph.
+
+    Outside, the GPU is asked once a call in which arithmetic its pairs have to be computed. Inside, kernels
+    for every arithmetic are launched; those that find nothing to do end at once. Values and derivatives are
+    the same. It is worth while where many small calls follow each other, and needed for a graph.
+
+    Notes
+    -----
+    Make the call once inside before it is captured, as for all of PyTorch: kernels are compiled and loaded
+    then. Lengths must be tensors on the CPU, or None. Second derivatives cannot be captured.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktime_sdtw.functional import capturable, soft_dtw
+    >>> x, y = torch.randn(2, 4, 30, 1, device="cuda" if torch.cuda.is_available() else "cpu")
+    >>> with capturable():
+    ...     loss = soft_dtw(x, y, gamma=0.1).mean()
+    """
+    token = _asks.set(False)
+    try:
+        yield
+    finally:
+        _asks.reset(token)
+
+
 def _kernels(device: Device, dtype: np.dtype[Any], numbers: Numbers, gamma: float | Tensor) -> Kernels:
     from ..cuda_ext._engine import _kernels as make
 
     kernels = make(device.runtime, dtype, numbers, np.array([gamma if isinstance(gamma, float) else 1.0]))
+    kernels.look = _asks.get()
     if isinstance(gamma, Tensor):
         kernels.gammas = device.wrap(gamma)
     return kernels

@@ -109,3 +109,18 @@ def test_all_pairs_by_pieces(monkeypatch):
         [_cpu.cdist(x, None, LENGTHS[0], None, *rest)],
         torch.float64,
     )
+
+
+@pytest.mark.parametrize("wanted", [0, 7])
+def test_calls_that_ask_the_device_nothing(device, wanted):
+    x, y = series(3, 9, 2, dtype=torch.float32), series(3, 7, 2, 1, torch.float32)
+    x[1] *= 1e4  # in double
+    call = (x, y, None, None, None, 0.5, 0, 1.0, 0, 0.0, wanted)
+    asked = _cuda.soft_dtw(device, *call)
+    before = len(device.runtime.launches)
+    with _cuda.capturable():
+        found = _cuda.soft_dtw(device, *call)
+    sweeps = [spec for spec, *_ in device.runtime.launches[before:] if spec.entry == "sweep"]
+    assert {dict(spec.defines)["REAL"] for spec in sweeps} == {"float", "double"}
+    for a, b in zip(found, asked, strict=True):
+        assert torch.equal(a, b)

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sktime_sdtw.functional import (  # noqa: E402
+    capturable,
     cdist_soft_dtw,
     shape_and_time,
     soft_dtw,
@@ -91,3 +92,29 @@ def test_barycenter_and_compile():
 def test_two_places_are_refused():
     with pytest.raises(ValueError, match="move one of them"):
         soft_dtw(torch.zeros(1, 3, 1, device="cuda"), torch.zeros(1, 3, 1))
+
+
+def test_a_training_step_in_a_graph():
+    x, y = torch.randn(4, 40, 2, device="cuda", requires_grad=True), torch.randn(4, 30, 2, device="cuda")
+
+    def step():
+        x.grad = None
+        soft_dtw(x, y, gamma=0.1).sum().backward()
+
+    with capturable():
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        x.grad = None
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            soft_dtw(x, y, gamma=0.1).sum().backward()
+    with torch.no_grad():
+        x.copy_(torch.randn(4, 40, 2, device="cuda"))
+    graph.replay()
+    replayed = x.grad.clone()
+    step()
+    torch.testing.assert_close(replayed, x.grad)
