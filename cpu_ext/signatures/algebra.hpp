@@ -1,7 +1,8 @@
 // Truncated tensor products and power series of them, one row a lane.
 //
 // Words are walked through depth first: the numbers of all children of w come from the beginnings and the endings of
-// w, whose places are kept along the way, so that a sum over splits of a word runs in registers.
+// w, whose places are kept along the way, so that a sum over splits of a word runs in registers. A mirrored factor has
+// the number of each word where its letters in reverse order stand.
 #pragma once
 
 #include "paths.hpp"
@@ -17,6 +18,7 @@ template <class T> struct Product {
     T *c;                                                     // or its gradient
     T *a_gradient, *b_gradient;                               // in the adjoint
     Index offset[most_depth + 1];                             // where level k begins
+    Index power[most_depth + 1];                              // channels^k
     Index beginning[most_depth + 1], ending[most_depth + 1];  // of the word so far: its first i letters, the others
 
     Product(int channels_, int depth_, T alpha_, T beta_, const T *a_, const T *b_, T *c_, T *a_gradient_ = nullptr,
@@ -27,14 +29,20 @@ template <class T> struct Product {
         for (int k = 1; k <= depth; ++k) {
             offset[k] = at;
             at += (size *= channels);
+            power[k] = size;
         }
+        power[0] = 1;
     }
 
-    // The children of the word `node` of `length` letters.
-    template <bool adjoint> void run(int length = 0, Index node = 0) {
+    // The children of the word `node` of `length` letters; `mirrored`: the factor a is, not with adjoint.
+    template <bool adjoint, bool mirrored = false> void run(int length = 0, Index node = 0) {
         const int level = length + 1;
+        const Index reversed = mirrored && length > 0 ? beginning[length] : 0;
         in_pieces<siblings>(channels, [&]<int H>(int first) {
             const Index at = (offset[level] + node * channels + first) * L;
+            auto own = [&](int h) {
+                return mirrored ? (offset[level] + (first + h) * power[length] + reversed) * L : at + h * L;
+            };
             Vec<T> sum[H];
             if constexpr (adjoint) {
                 for (int h = 0; h < H; ++h) sum[h] = load<T>(c + at + h * L);
@@ -47,7 +55,7 @@ template <class T> struct Product {
             } else {
                 for (int h = 0; h < H; ++h) {
                     sum[h] = splat<T>(beta) * load<T>(b + at + h * L);
-                    if (alpha != T(0)) sum[h] = fma<T>(splat<T>(alpha), load<T>(a + at + h * L), sum[h]);
+                    if (alpha != T(0)) sum[h] = fma<T>(splat<T>(alpha), load<T>(a + own(h)), sum[h]);
                 }
             }
             for (int i = 1; i < level; ++i) {
@@ -75,8 +83,8 @@ template <class T> struct Product {
         for (int letter = 0; letter < channels; ++letter) {
             for (int i = 1; i < level; ++i) ending[i] = parent[i] * channels + letter;
             ending[level] = 0;
-            beginning[level] = node * channels + letter;
-            run<adjoint>(level, node * channels + letter);
+            beginning[level] = mirrored ? letter * power[length] + reversed : node * channels + letter;
+            run<adjoint, mirrored>(level, node * channels + letter);
         }
         for (int i = 1; i < level; ++i) ending[i] = parent[i];
     }

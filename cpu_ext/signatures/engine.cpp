@@ -5,6 +5,7 @@
 
 #include "../engine.hpp"
 #include "parts.hpp"
+#include "sliding.hpp"
 #include "tree.hpp"
 
 namespace sdtw::signatures {
@@ -26,18 +27,46 @@ template <> const Kernels<double> &choose<double>() { return generic::double_sig
 #endif
 
 template <class T>
-void run_forward(const Parts<T> &parts, bool stream, const T *initial, Index words_initial, T *out, Index words,
-                 int n_threads, std::atomic<bool> &stop) {
+void run_forward(const Parts<T> &parts, bool stream, const T *initial, T *out, Index words, int n_threads,
+                 std::atomic<bool> &stop) {
     const int lanes = kernels<T>().lanes;
-    const Index rows = stream ? parts.paths.steps() : 1;
+    const Index steps = parts.paths.steps();
     const Index scratch =
         kernels<T>().scratch_size(parts.paths.channels, parts.depth, parts.prefix, parts.longest(), stream, false);
     share<T>(n_threads, parts.groups(), parts.cost(), scratch, stop, [&](T *memory, Index i) {
         Index part[most_lanes];
-        Group<T> g = parts.group(i * lanes, parts.count() * parts.slots, initial, words_initial, memory, part);
-        if (stream) g.longest = parts.paths.steps();
-        kernels<T>().forward(g, rows_at<T>(out, rows * words, part, lanes, words), stream);
+        Group<T> g = parts.group(i * lanes, parts.count() * parts.slots, initial, words, memory, part);
+        if (!stream) return kernels<T>().forward(g, rows_at<T>(out, words, part, lanes), false);
+        g.longest = parts.longest();
+        Rows<T> rows{};
+        rows.stride = words;
+        for (int l = 0; l < lanes; ++l)
+            if (part[l] >= 0)
+                rows.row[l] = out + (part[l] / parts.per_path * steps + parts.begin(part[l] % parts.per_path)) * words;
+        kernels<T>().forward(g, rows, true);
     });
+}
+
+// A few long streams: the parts of a path side by side, each beginning with the product of those before it.
+template <class T>
+void run_stream(Parts<T> &parts, const T *initial, T *out, Index words, int n_threads, std::atomic<bool> &stop) {
+    const Index n_paths = parts.paths.n_paths, per_path = parts.per_path;
+    const int lanes = kernels<T>().lanes, d = parts.paths.channels;
+    Buffer<T> products(parts.count() * words), scratch(kernels<T>().algebra_size(d, parts.depth));
+    run_forward(parts, false, initial, products.data(), words, n_threads, stop);
+    for (Index piece = 1; piece + 1 < per_path && !stop; ++piece)
+        for (Index first = 0; first < n_paths; first += lanes) {
+            Rows<const T> a{}, b{};
+            Rows<T> joined{};
+            for (int l = 0; l < lanes && first + l < n_paths; ++l) {
+                joined.row[l] = products.data() + ((first + l) * per_path + piece) * words;
+                a.row[l] = joined.row[l] - words;
+                b.row[l] = joined.row[l];
+            }
+            kernels<T>().product(d, parts.depth, a, b, joined, scratch.data());
+        }
+    parts.starts = products.data();
+    if (!stop) run_forward(parts, true, initial, out, words, n_threads, stop);
 }
 
 template <class T>
@@ -145,11 +174,12 @@ void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, 
                std::atomic<bool> &stop) {
     const Index words = count_words(paths.channels, depth);
     if (paths.n_paths == 0) return;
-    const Parts<T> parts(paths, depth, stream);
-    if (parts.per_path == 1 || paths.windows)
-        return run_forward(parts, stream, initial, words, out, words, n_threads, stop);
+    if (worth_sliding(paths, depth)) return slide(paths, depth, out, n_threads, stop);
+    Parts<T> parts(paths, depth, false);
+    if (parts.per_path == 1 || paths.windows) return run_forward(parts, stream, initial, out, words, n_threads, stop);
+    if (stream) return run_stream(parts, initial, out, words, n_threads, stop);
     Tree<T> tree(paths.n_paths, parts.per_path, paths.channels, depth, words);
-    run_forward(parts, stream, initial, words, tree.levels[0], words, n_threads, stop);
+    run_forward(parts, false, initial, tree.levels[0], words, n_threads, stop);
     if (stop) return;
     Buffer<T> scratch(kernels<T>().algebra_size(paths.channels, depth));
     tree.levels.back() = out;
@@ -180,7 +210,7 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
             low.prefix = choose_prefix(low.count(), d, low.depth, kernels<T>().lanes, static_cast<int>(sizeof(T)));
             low.slots = 1;
             for (int i = 0; i < low.prefix; ++i) low.slots *= d;
-            run_forward(low, false, initial, words, tree.levels[0], words, n_threads, stop);
+            run_forward(low, false, initial, tree.levels[0], words, n_threads, stop);
             if (stop) return;
         }
         for (std::size_t i = 0; i < tree.levels.size(); ++i)

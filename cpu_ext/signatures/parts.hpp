@@ -50,7 +50,8 @@ template <class T> struct Parts {
     const Paths<T> &paths;
     Index per_path;
     int depth, prefix;
-    Index slots;  // lanes that a path takes
+    Index slots;                // lanes that a path takes
+    const T *starts = nullptr;  // (n_paths, per_path, words): what the next part begins with
 
     static Index count_per_path(const Paths<T> &paths, int depth, bool stream) {
         if (paths.windows) return paths.n_windows;
@@ -110,7 +111,9 @@ template <class T> struct Parts {
             g.points[l] = points + from * d;
             g.steps[l] = std::clamp<Index>(length - from, 0, to - from);
             g.longest = std::max(g.longest, g.steps[l]);
+            g.rows[l] = to - from;
             g.initial[l] = initial && piece == 0 ? initial + path * words : nullptr;
+            if (starts && piece > 0) g.initial[l] = starts + (part[l] - 1) * words;
             Index word = slot % slots;
             for (int i = prefix - 1; i >= 0; --i, word /= d) g.prefix_index[i][l] = word;
             Index below = 1;  // the owner of a beginning is the lane whose other letters are all 0

@@ -17,7 +17,7 @@ SDTW_INLINE Index count_nodes(int channels, int depth, int prefix) {
 
 // Blocks whose states are kept between two that are kept for all of the path: memory grows with its square root.
 SDTW_INLINE Index blocks_of_segment(Index blocks, Index nodes) {
-    constexpr Index freely = 1 << 14;  // vectors
+    constexpr Index freely = 1 << 16;  // vectors
     if (blocks * nodes <= freely) return blocks > 0 ? blocks : 1;
     Index root = 1;
     while (root * root < blocks) ++root;
@@ -74,6 +74,14 @@ template <class T> class GroupRun {
 
     Index used() const { return work_.used; }
 
+    // One step at a time, in any order: the state begins with 1, each step multiplies it by exp(z_t).
+    void begin() {
+        prepare();
+        zero(state_, nodes_);
+    }
+    void step(Index t) { advance(walk(g_.depth, state_), root_, t, 1); }
+    const T *state() const { return state_; }
+
     void forward(const Rows<T> &out, bool stream) {
         prepare();
         load_words(g_.initial, g_.depth, false, state_);
@@ -81,7 +89,10 @@ template <class T> class GroupRun {
         const int block = stream ? 1 : block_steps;
         for (Index t = 0; t < g_.longest; t += block) {
             advance(whole, root_, t, block);
-            if (stream) store_words(out.row, t * out.stride, state_, false);
+            if (!stream) continue;
+            T *rows[L];
+            for (int l = 0; l < L; ++l) rows[l] = t < g_.rows[l] ? out.row[l] : nullptr;
+            store_words(rows, t * out.stride, state_, false);
         }
         if (!stream) store_words(out.row, 0, state_, false);
     }

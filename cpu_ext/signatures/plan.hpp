@@ -26,8 +26,9 @@ inline double product_cost(int channels, int depth) {
 // Into how many parts of equal length each path is cut, so that the lanes of a few threads are filled. It does not
 // depend on the number of threads, so neither does the result.
 inline Index count_parts(Index n_paths, Index steps, int channels, int depth) {
-    constexpr Index wanted = 64, shortest = 48;
+    constexpr Index wanted = 64, shortest = 48, enough = 32, long_path = 1000;
     constexpr double most_numbers = 1 << 21;
+    if (n_paths >= enough && steps < long_path) return 1;
     const double words = static_cast<double>(count_words(channels, depth));
     const double in_steps = 8 * product_cost(channels, depth) / step_cost(channels, depth);
     const Index by_length = steps / std::max<Index>(shortest, static_cast<Index>(in_steps));

@@ -28,6 +28,7 @@ template <class T> struct Group {
     const T *before[most_lanes], *points[most_lanes];  // the first point, and all that follow it
     Index steps[most_lanes];                           // how many follow; 0 where the lane is idle
     Index longest;                                     // the largest of steps
+    Index rows[most_lanes];                            // in streams: how many signatures to write
     Index room;                                        // the `longest` that scratch was measured for
     Index prefix_index[most_prefix][most_lanes];       // which word the first i + 1 letters of the prefix are
     bool owns[most_prefix][most_lanes];                // whether this lane is the one that stands for that word
@@ -51,6 +52,11 @@ template <class T> struct Kernels {
     // In streams `out` is what forward gave, otherwise it is not used.
     void (*backward)(const Group<T> &, const Rows<const T> &gradient, bool stream, const Rows<const T> &out,
                      T *const increments[], T *const initial[]);
+    // Windows of `longest` steps that begin in the block of each lane of a and end in that of b, which follows it;
+    // those whose first step, counted from `start`, is a multiple of stride and at most `last`. out: the row of step 0.
+    // room: for the words of `longest` + 1 steps, in all lanes.
+    void (*sliding)(const Group<T> &a, const Group<T> &b, const Index start[], Index stride, Index last, T *const out[],
+                    T *room);
     // out = a ⊗ b, in rows of words; idle lanes have null pointers.
     Index (*algebra_size)(int channels, int depth);
     void (*product)(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b, const Rows<T> &out,

@@ -129,7 +129,7 @@ void finish(const T *chain, const T *z, Index z_stride, int steps, T *state, int
 }
 
 template <class T, int G, int H>
-void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const T *gradient, int fan,
+void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const T *gradient, int fan, bool first,
                     T *chain_gradient, T *z_gradient) {
     constexpr int L = lane_count<T>;
     Vec<T> incoming[G][H];
@@ -144,7 +144,7 @@ void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const
         for (int g = 0; g < G; ++g) {
             T *back = chain_gradient + (g * block_steps + t) * L;
             const Vec<T> value = load<T>(chain + (g * block_steps + t) * L);
-            Vec<T> sum = load<T>(back);
+            Vec<T> sum = first ? Vec<T>{} : load<T>(back);
             for (int h = 0; h < H; ++h) {
                 sum = fma<T>(incoming[g][h], letter[h], sum);
                 letter_back[h] = fma<T>(incoming[g][h], value, letter_back[h]);
@@ -196,7 +196,7 @@ void finish_all_adjoint(const Walk<T> &w, int level, const T *chain, Index node,
     const int fan = w.fan(level);
     in_pieces<letters>(fan, [&]<int H>(int h) {
         finish_adjoint<T, G, H>(chain, w.letters_of(level) + h * L, w.z_stride(level), w.steps,
-                                w.gradient[level + 1] + (node * fan + h) * L, fan, chain_gradient,
+                                w.gradient[level + 1] + (node * fan + h) * L, fan, h == 0, chain_gradient,
                                 w.letter_gradients_of(level) + h * L);
     });
 }
@@ -230,7 +230,8 @@ void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T 
             extend<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
                                 w.state[level + 1] + first * L, child);
         });
-        for (int i = 0; i < G * block_steps * (R - 1); ++i) store<T>(child_gradient + i * L, Vec<T>{});
+        if (R > 2)
+            for (int i = 0; i < G * block_steps * (R - 1); ++i) store<T>(child_gradient + i * L, Vec<T>{});
         if (R == 2) {
             finish_all_adjoint<T, G>(w, level + 1, child, first, child_gradient);
         } else {

@@ -94,6 +94,17 @@ def test_all_arguments(batch, length, channels, depth, inverse, initial, scalar,
             np.testing.assert_allclose(row, expected, rtol=1e-8, atol=1e-8 * max(1, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("batch", [1, 3, 40])
+def test_long_streams_go_on_from_an_initial_signature(batch):
+    x, start = walks((batch, 301, 3)) * 0.3, walks((batch, 39), seed=1)
+    lengths = np.linspace(300, 301, batch).astype(int)
+    found = signature(x, 3, True, basepoint=x[:, 0], initial=start, lengths=lengths)
+    check(found[:, 0], start)
+    for i in {0, batch - 1}:
+        check(found[i, 1 : lengths[i]], oracle.signatures(x[i, : lengths[i]], 3, initial=start[i]))
+    check(signature(x, 3, basepoint=x[:, 0], initial=start, lengths=lengths), found[:, -1])
+
+
 @pytest.mark.parametrize("leading", [(), (0,), (3,), (2, 3), (2, 0, 3)])
 @pytest.mark.parametrize("stream", [False, True])
 def test_leading_dimensions(leading, stream):

@@ -162,16 +162,22 @@ def test_numpy_and_torch_agree():
 def test_operators_obey_torch_library():
     from sktime_sdtw.signatures import _torch
 
+    # Without the slow one: test_compile_without_breaks compiles the operators.
+    quick = ("test_schema", "test_autograd_registration", "test_faketensor")
+
+    def check_op(operator, arguments):
+        torch.library.opcheck(operator, arguments, test_utils=quick)
+
     x, base, initial = leaf(2, 4, 2), leaf(2, 2), leaf(2, 14)
     for arguments in ((x, None, None, 3, False, None), (x, base, torch.tensor([1, 4]), 3, True, initial)):
-        torch.library.opcheck(_torch.signature_op, arguments)
+        check_op(_torch.signature_op, arguments)
         gradient = torch.ones_like(_torch.signature_op(*arguments))
         out = gradient * 1.0 if arguments[4] else None
-        torch.library.opcheck(_torch.signature_gradient_op, (*arguments, out, gradient))
-    torch.library.opcheck(_torch.product_op, (initial, leaf(2, 14, seed=1), 2, 3))
-    torch.library.opcheck(_torch.series_op, (initial, [1.0, -0.5, 0.25], 2))
+        check_op(_torch.signature_gradient_op, (*arguments, out, gradient))
+    check_op(_torch.product_op, (initial, leaf(2, 14, seed=1), 2, 3))
+    check_op(_torch.series_op, (initial, [1.0, -0.5, 0.25], 2))
     for kind, size in (("antipode", 14), ("to_words", 14), ("to_brackets", 5), ("from_brackets", 5)):
-        torch.library.opcheck(_torch.linear_op, (leaf(2, size), kind, 2, 3, False))
+        check_op(_torch.linear_op, (leaf(2, size), kind, 2, 3, False))
 
 
 def test_compile_without_breaks():

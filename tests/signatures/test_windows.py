@@ -124,3 +124,24 @@ def test_threads_share_overlapping_windows():
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(*grads, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "step"), [(20, 1), (33, 3), (64, 7), (65, 16), (150, 1)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sliding_windows_that_overlap_much(dtype, size, step, batch):
+    x = (np.random.default_rng(0).normal(size=(batch, 300, 3)) * 0.2).astype(dtype)
+    lengths = np.array([300, 2, 171])[:batch]
+    found = signature(x, 4, windows=("sliding", size, step), lengths=lengths, n_jobs=2)
+    starts = range(0, 300 - size + 1, step)
+    assert found.shape[1] == len(starts)
+    for i, start in enumerate(starts):
+        for b in range(batch):
+            end = min(start + size, int(lengths[b]))
+            if end - start < 2:
+                assert (found[b, i] == 0).all()
+                continue
+            expected = signature(x[b, start:end], 4)
+            scale = max(1.0, np.abs(expected).max())
+            tolerance = (1e-5 if dtype == np.float32 else 1e-13) * scale
+            np.testing.assert_allclose(found[b, i], expected, rtol=0, atol=tolerance)
