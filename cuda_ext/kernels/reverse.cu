@@ -7,10 +7,6 @@
 // DIM 0: `table` holds the costs of the chunk's rows, and E in their place on return. DIM > 0: gradients with respect to
 // the series are summed on the way; that of x passes through the lanes from right to left, that of y stays in its lane.
 
-#define GROUPS_IN_WARP (32 / LANES)
-#define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)
-#define FINISHED (1 << 30)
-
 DEVICE float logarithm(float v) { return logf(v); }
 DEVICE double logarithm(double v) { return log(v); }
 DEVICE REAL surprise(REAL share) { return share > 0 ? -share * logarithm(share) : REAL(0); }

@@ -11,10 +11,6 @@
 // before it, goes to `state_out`, one after the other. With KEEP what enters each tile from row keep_begin on is kept for
 // the reverse sweep.
 
-#define GROUPS_IN_WARP (32 / LANES)
-#define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)  // numbers of a kept tile: top, left, corner
-#define FINISHED (1 << 30)                              // progress of a strip that waits for nobody any more
-
 // What passes from lane to lane beside numbers: which rows a lane works on.
 struct Place {
     int left;    // rows of the series from here to its end; 0: no tile
