@@ -182,7 +182,7 @@ class WarpDisplay:
         ends = [warps.min(), warps.max()]
         self.ax_.plot(times[[0, -1]], ends, color=MUTED, lw=1, ls=(0, (4, 2)), zorder=0)
         if self.truth is not None:
-            self.ax_.plot(times, np.asarray(self.truth), color=COLORS[1], lw=1.4, label="true warp")
+            self.ax_.plot(times, np.asarray(self.truth), color=COLORS[1], lw=4, alpha=0.5, label="true warp")
         alpha = 1.0 if len(warps) == 1 else float(np.clip(2.5 / np.sqrt(len(warps)), 0.2, 0.8))
         style = {"color": COLORS[0], "lw": 1.6 if len(warps) == 1 else 1.0, "alpha": alpha, **(warp_kw or {})}
         self.lines_ = [self.ax_.plot(times, warp, **style)[0] for warp in warps]
@@ -217,7 +217,7 @@ class WarpDisplay:
     ) -> None:
         looks = (
             {"color": MUTED, "lw": 1.0},
-            {"color": COLORS[1], "lw": 1.6},
+            {"color": COLORS[1], "lw": 4, "alpha": 0.5},
             {"color": color_of(0), "lw": 1.4},
         )
         for (times, values, name), look in zip(signals or [], looks, strict=False):

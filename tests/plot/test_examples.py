@@ -19,6 +19,9 @@ def test_there_are_examples():
 def test_example(path, monkeypatch, capsys):
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
-    assert len(path.read_text().splitlines()) < 60
+    text = path.read_text()
+    assert len(text.splitlines()) < 60
+    if "import torch" in text:
+        pytest.importorskip("torch")
     runpy.run_path(str(path))
     assert shown
