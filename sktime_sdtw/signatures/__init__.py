@@ -12,6 +12,7 @@ from ._logsignature import logsignature, logsignature_to_signature, signature_to
 from ._path import Path
 from ._signature import (
     extract_signature_term,
+    extract_words,
     invert_signature,
     multi_signature_combine,
     signature,
@@ -34,6 +35,7 @@ __all__ = [
     "SignatureTransformer",
     "all_words",
     "extract_signature_term",
+    "extract_words",
     "invert_signature",
     "logsignature",
     "logsignature_channels",

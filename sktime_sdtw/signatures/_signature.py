@@ -18,7 +18,7 @@ from ._arguments import (
     with_scalar,
 )
 from ._windows import resolve_windows
-from ._words import check_depth, check_size, count_words
+from ._words import check_depth, check_size, count_words, word_index
 
 
 def signature(
@@ -297,6 +297,48 @@ def extract_signature_term(sigtensor: Any, channels: int, depth: int, scalar_ter
             f"Got the shape {tuple(sigtensor.shape)}."
         )
     return sigtensor[..., begin:end]
+
+
+def extract_words(
+    sigtensor: Any, words: Sequence[Sequence[int]], channels: int, scalar_term: bool = False
+) -> Any:
+    """Numbers of some words of a signature.
+
+    Parameters
+    ----------
+    sigtensor : ndarray or torch.Tensor of shape (..., signature_channels)
+        A signature, deep enough for the longest of the words.
+    words : sequence of sequences of int
+        Each of at least one letter.
+    channels : int
+        Channels of the path.
+    scalar_term : bool, default=False
+        Whether the constant 1 stands in front.
+
+    Returns
+    -------
+    ndarray or torch.Tensor of shape (..., len(words))
+        In the order of `words`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktime_sdtw.signatures import extract_words, signature
+    >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]])
+    >>> extract_words(signature(x, 3), [(0, 1), (1, 0), (0,)], channels=2)
+    array([2., 0., 1.])
+    """
+    ops = operators(sigtensor)
+    channels = check_size(channels, "channels")
+    sigtensor = check_array(sigtensor, "sigtensor", ops)
+    places = []
+    for word in words:
+        if not len(word) or not set(word) <= set(range(channels)):
+            raise ValueError(f"words must have letters 0 to {channels - 1}, at least one. Got {word!r}.")
+        places.append(word_index(word, channels) + bool(scalar_term))
+    if sigtensor.ndim < 1 or max(places, default=-1) >= sigtensor.shape[-1]:
+        raise ValueError(f"sigtensor is not deep enough for these words: {tuple(sigtensor.shape)}.")
+    return sigtensor[..., ops.index(places, sigtensor)]
 
 
 def invert_signature(signature: Any, depth: int, channels: int, initial_position: Any = None) -> Any:

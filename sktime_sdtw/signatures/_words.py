@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import lru_cache
 from numbers import Integral
 from typing import Any
@@ -209,7 +210,7 @@ def _standard_split(word: tuple[int, ...], known: set[tuple[int, ...]]) -> int:
     return next(split for split in range(1, len(word)) if word[split:] in known)
 
 
-def word_index(word: tuple[int, ...] | list[int], channels: int) -> int:
+def word_index(word: Sequence[int], channels: int) -> int:
     """Return the place of a word among all words."""
     index = 0
     for letter in word:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sktime_sdtw.signatures import (
     all_words,
     extract_signature_term,
+    extract_words,
     multi_signature_combine,
     signature,
     signature_channels,
@@ -243,6 +244,20 @@ def test_extract_signature_term():
     found = signature(x, 4, stream=True, scalar_term=True)
     assert extract_signature_term(found, 3, 2, scalar_term=True).shape == (3, 5, 9)
     check(extract_signature_term(found, 3, 2, scalar_term=True), found[..., 4:13])
+
+
+@pytest.mark.parametrize("scalar", [False, True])
+def test_extract_words(scalar):
+    x = walks((2, 6, 3))
+    found = signature(x, 3, scalar_term=scalar)
+    words = all_words(3, 3)
+    chosen = [4, 0, 20, 38, 4]
+    some = extract_words(found, [words[i] for i in chosen], 3, scalar_term=scalar)
+    check(some, signature(x, 3)[:, chosen])
+    assert extract_words(found, [], 3, scalar_term=scalar).shape == (2, 0)
+    for bad in ([(3,)], [()], [(0, 0, 0, 0)], [(-1,)]):
+        with pytest.raises(ValueError):
+            extract_words(found, bad, 3, scalar_term=scalar)
 
 
 def test_float32_over_100000_steps():
