@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -75,22 +75,40 @@ def _offsets(sizes: Lengths) -> Lengths:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
+@lru_cache(maxsize=64)
+def _places(rooms: tuple[int, ...], device: torch.device, *lengths: bytes) -> tuple[Tensor, Tensor]:
+    """Which rows of padded samples lie inside, and the sample of each of these.
+
+    Kept on the device: equal lengths need no copy again, which no CUDA graph could take over.
+    """
+    n, *m = (np.frombuffer(part, np.int64) for part in lengths)
+    inside = np.arange(rooms[0])[None, :] < n[:, None]
+    if m:
+        inside = inside[:, :, None] & (np.arange(rooms[1])[None, :] < m[0][:, None])[:, None, :]
+    index = np.flatnonzero(inside)
+    owner = index // int(np.prod(rooms))
+    return torch.from_numpy(index).to(device), torch.from_numpy(owner).to(device)
+
+
 class _Packed:
     """What is inside the lengths of a padded tensor, flat, as one number or one time step a row.
 
     Samples that are not finite become zeros there, and False in `usable`.
     """
 
-    def __init__(self, padded: Tensor, sizes: Lengths, inside: NDArray[np.bool_] | None, width: int) -> None:
-        self.shape, self.sizes = padded.shape, sizes
-        self.index: Tensor | None = None
-        rows = padded.reshape(-1, width)
-        if inside is not None:
-            self.index = torch.from_numpy(np.flatnonzero(inside)).to(padded.device)
-            rows = rows[self.index]
-        owner = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(padded.device)
+    def __init__(self, padded: Tensor, sizes: Lengths, *lengths: Lengths) -> None:
+        count, width = padded.shape[0], 1 if len(lengths) == 2 else padded.shape[2]
+        self.shape, self.index = padded.shape, None
+        if int(sizes.sum()) * width == padded.numel():
+            self.usable = torch.isfinite(padded).reshape(count, -1).all(1)
+            rows, usable = padded.reshape(-1, width), self.usable[:, None, None].expand(padded.shape)
+            self.rows = torch.where(usable.reshape(-1, width), rows, 0.0).contiguous()
+            return
+        rooms, places = padded.shape[1 : 1 + len(lengths)], [part.tobytes() for part in lengths]
+        self.index, owner = _places(tuple(rooms), padded.device, *places)
+        rows = padded.reshape(-1, width)[self.index]
         bad = (~torch.isfinite(rows)).any(1).to(rows.dtype)
-        self.usable = rows.new_zeros(len(sizes)).index_add_(0, owner, bad) == 0
+        self.usable = rows.new_zeros(count).index_add_(0, owner, bad) == 0
         self.rows = torch.where(self.usable[owner][:, None], rows, 0.0).contiguous()
 
     def unpack(self, rows: Tensor, good: Tensor) -> Tensor:
@@ -102,10 +120,6 @@ class _Packed:
             out[self.index] = rows
         out = out.reshape(self.shape)
         return torch.where(good[:, None, None], out, torch.nan)
-
-
-def _inside(room: int, lengths: Lengths) -> NDArray[np.bool_]:
-    return np.arange(room)[None, :] < lengths[:, None]
 
 
 class _Batch:
@@ -129,25 +143,12 @@ class _Batch:
             y_lengths = check_lengths(y_lengths, self.count, m, "y_lengths")
         if band == 3:
             check_band((self.count, n, m), x_lengths, y_lengths, band_parameter)
-        full = x_lengths is None and y_lengths is None
         self.n: Lengths = np.full(self.count, n) if x_lengths is None else x_lengths.numpy()
         self.m: Lengths = np.full(self.count, m) if y_lengths is None else y_lengths.numpy()
         if self.of_costs:
-            cells = _inside(n, self.n)[:, :, None] & _inside(m, self.m)[:, None, :]
-            self.packed = [_Packed(first, self.n * self.m, None if full else cells, 1)]
+            self.packed = [_Packed(first, self.n * self.m, self.n, self.m)]
         else:
-            self.packed = [
-                _Packed(
-                    tensor,
-                    lengths,
-                    None if given is None else _inside(tensor.shape[1], lengths),
-                    tensor.shape[2],
-                )
-                for tensor, lengths, given in (
-                    (first, self.n, x_lengths),
-                    (tensors[1], self.m, y_lengths),
-                )
-            ]
+            self.packed = [_Packed(first, self.n, self.n), _Packed(tensors[1], self.m, self.m)]
         self.features = 1 if self.of_costs else first.shape[2]
         self.usable = self.packed[0].usable & self.packed[-1].usable
 
