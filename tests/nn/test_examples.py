@@ -24,7 +24,10 @@ def program(monkeypatch):
         spec.loader.exec_module(module)
         return module.main
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so little work for each that threads would only get in each other's way
     yield load
+    torch.set_num_threads(threads)
     sys.modules.pop("contrastive", None)
 
 
