@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "gdtw/problem.hpp"
+#include "interruptible.hpp"
 
 namespace nb = nanobind;
 using namespace sdtw::gdtw;
@@ -56,9 +57,10 @@ void bind_gdtw(nb::module_ &m) {
                          cumulative, fixed_ends, data, data_delta, penalty, penalty_delta);
         const Solution out{warp.data(),      cell.data(),     holds.data(), ties.data(),
                            objective.data(), residual.data(), status.data()};
-        nb::gil_scoped_release release;
-        std::atomic<bool> stop{false};
-        solve(problem, {grid, rounds}, out, n_threads, stop);
+        // About as long as so many cells of soft-DTW.
+        const double cells = 2e4 * static_cast<double>(times.shape(0));
+        sdtw::interruptible(cells,
+                            [&](std::atomic<bool> &stop) { solve(problem, {grid, rounds}, out, n_threads, stop); });
     });
     m.def("gdtw_gradient",
           [](Numbers x, Numbers x_times, std::optional<Numbers> x_slopes, Offsets x_offsets, Numbers y, Numbers times,
@@ -76,9 +78,9 @@ void bind_gdtw(nb::module_ &m) {
                                   gy.data(),    gtimes.data(),     glow.data(),
                                   ghigh.data(), gslope_min.data(), gslope_max.data(),
                                   greg.data(),  gcumulative.data()};
-              nb::gil_scoped_release release;
-              std::atomic<bool> stop{false};
-              backward(problem, warp.data(), cell.data(), holds.data(), ties.data(), upstream.data(), out, n_threads,
-                       stop);
+              sdtw::interruptible(100.0 * static_cast<double>(times.shape(0)), [&](std::atomic<bool> &stop) {
+                  backward(problem, warp.data(), cell.data(), holds.data(), ties.data(), upstream.data(), out,
+                           n_threads, stop);
+              });
           });
 }

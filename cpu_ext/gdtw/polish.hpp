@@ -37,7 +37,7 @@ class Polish {
                      h = reach * span / static_cast<double>(pair_.n - 1);
         double value = objective_.value(warp);
         double radius = 4 * h;
-        for (int round = 0; round < 12 && radius > 1e-3 * h; ++round) {
+        for (int round = 0; round < 12 && radius > 0.2 * h; ++round) {
             for (Index i = 0; i < m; ++i) model(i, warp[i], h, radius);
             sweep(warp);
             const double next = objective_.value(trial_.data());
@@ -45,7 +45,7 @@ class Polish {
                 const bool enough = value - next < 1e-9 * value;
                 value = next;
                 std::copy(trial_.begin(), trial_.end(), warp);
-                radius *= 2;
+                radius = std::min(2 * radius, 16 * h);
                 if (enough) break;
             } else {
                 radius *= 0.25;
