@@ -42,7 +42,7 @@ template <class T> class GroupRun {
   public:
     GroupRun(const Group<T> &group, Workspace<T> workspace, bool stream, bool backward)
         : g_(group), d_(group.channels), work_(workspace) {
-        const int block = stream ? 1 : block_steps;
+        constexpr int block = block_steps;
         nodes_ = count_nodes(d_, g_.depth, g_.prefix);
         short_nodes_ = count_nodes(d_, g_.depth - 1, g_.prefix);
         blocks_ = (g_.longest + block - 1) / block;
@@ -79,22 +79,31 @@ template <class T> class GroupRun {
         prepare();
         zero(state_, nodes_);
     }
-    void step(Index t) { advance(walk(g_.depth, state_), root_, t, 1); }
+    void step(Index t) {
+        const Index first = t - t % block_steps;
+        if (first != loaded_) load_increments(first, block_steps), loaded_ = first;
+        Walk<T> w = walk(g_.depth, state_);
+        w.z += (t - first) * d_ * L;
+        w.prefix_z += (t - first) * g_.prefix * L;
+        w.steps = 1;
+        descend<T>(w, 0, root_, 0);
+    }
     const T *state() const { return state_; }
 
     void forward(const Rows<T> &out, bool stream) {
         prepare();
         load_words(g_.initial, g_.depth, false, state_);
-        const Walk<T> whole = walk(g_.depth, state_);
-        const int block = stream ? 1 : block_steps;
-        for (Index t = 0; t < g_.longest; t += block) {
-            advance(whole, root_, t, block);
-            if (!stream) continue;
+        if (!stream) {
+            const Walk<T> whole = walk(g_.depth, state_);
+            for (Index t = 0; t < g_.longest; t += block_steps) advance(whole, root_, t, block_steps);
+            return store_words(out.row, 0, state_, false);
+        }
+        for (Index t = 0; t < g_.longest; ++t) {
+            step(t);
             T *rows[L];
             for (int l = 0; l < L; ++l) rows[l] = t < g_.rows[l] ? out.row[l] : nullptr;
             store_words(rows, t * out.stride, state_, false);
         }
-        if (!stream) store_words(out.row, 0, state_, false);
     }
 
     void backward(const Rows<const T> &incoming, bool stream, const Rows<const T> &out, T *const increments[],
@@ -321,7 +330,7 @@ template <class T> class GroupRun {
     const Group<T> &g_;
     const Index d_;
     Workspace<T> work_;
-    Index nodes_, short_nodes_, blocks_, segment_ = 1, segments_ = 0;
+    Index nodes_, short_nodes_, blocks_, segment_ = 1, segments_ = 0, loaded_ = -1;
     T *points_, *rows_, *z_, *prefix_z_, *letters_, *state_, *root_;
     T *gradient_ = nullptr, *z_gradient_ = nullptr, *prefix_z_gradient_ = nullptr, *root_gradient_ = nullptr;
     T *short_root_ = nullptr, *incoming_ = nullptr, *kept_ = nullptr, *starts_ = nullptr;
