@@ -118,11 +118,23 @@ class Polish {
         double low = 0, high = 0, worst = 0, scale = std::max(pair_.reg * objective_.mean_slope(), 1e-300);
         for (Index i = 0; i < pair_.m; ++i) {
             const double at = warp[i];
+            // At a perfect match all slopes are roundings: what the data say elsewhere tells how small they are.
+            for (double end : {pair_.floor(i), pair_.ceiling(i)})
+                if (std::isfinite(end))
+                    for (int side : {-1, 1}) {
+                        const auto cell = side < 0 ? objective_.cell_left(end) : objective_.cell_right(end);
+                        const double s = objective_.node_slope(i, end, cell, side, -1);
+                        if (std::isfinite(s)) scale = std::max(scale, std::fabs(s));
+                    }
             const Index zero = holds[i] - gdtw::residual;
             const double left =
                 at <= pair_.floor(i) ? -infinity : objective_.node_slope(i, at, objective_.cell_left(at), -1, zero);
             const double right =
                 at >= pair_.ceiling(i) ? infinity : objective_.node_slope(i, at, objective_.cell_right(at), 1, zero);
+            // Slopes that are zero but for rounding are compared with those one segment away.
+            const Index k = objective_.cell_right(at);
+            const double width = pair_.x_times[k + 1] - pair_.x_times[k];
+            scale = std::max(scale, width * std::fabs(objective_.node_curvature(i, at, k)));
             for (double s : {left, right})
                 if (std::isfinite(s)) scale = std::max(scale, std::fabs(s));
             // Without moves of a part of a run to the left, and to the right. At a corner turned down low > high.

@@ -102,6 +102,13 @@ class Solver {
             if (better) best = value, std::copy(trial.begin(), trial.end(), warp);
             return better;
         };
+        // Short signals can afford a second search, on points between those of the first.
+        if (pair_.m <= 160) {
+            begin(objective_, low_, high_, trial.data());
+            grid_.improve(low_.data(), high_.data(), 3 * count / 4, tolerance_, trial.data());
+            polish_.relax(trial.data(), 1.0);
+            keep_better();
+        }
         // What lies beyond a barrier nearby may be better: barriers that the corners of x raise are stepped over, others
         // by finer grids in boxes around the minimum.
         const struct {
