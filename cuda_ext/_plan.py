@@ -351,7 +351,8 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
 def scratch_budget(cells: int, memory: int) -> int:
     """Bytes for what gradients keep of a chunk of rows, for pairs with so many cells in all.
 
-    Three and a half bytes a cell: less than one table in float32, however small it is. Chunks below a mebibyte would save nothing.
+    Three and a half bytes a cell: less than one table in float32, however small it is. Chunks below a
+    mebibyte would save nothing.
     """
     return min(SCRATCH_BYTES, memory // 4, max(2**20, 7 * cells // 2))
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import importlib
 
+_SUBMODULES = (
+    "alignment",
+    "barycenters",
+    "cluster",
+    "kernels",
+    "neighbors",
+    "preprocessing",
+    "signatures",
+)
+
 
 def all_estimators() -> list[tuple[str, type]]:
     """Names and classes of all estimators of this package, by name.
@@ -21,7 +31,7 @@ def all_estimators() -> list[tuple[str, type]]:
     from sklearn.base import BaseEstimator
 
     found = {}
-    for submodule in ("alignment", "barycenters", "cluster", "kernels", "neighbors", "preprocessing", "signatures"):
+    for submodule in _SUBMODULES:
         module = importlib.import_module(f"sktime_sdtw.{submodule}")
         for name in module.__all__:
             value = getattr(module, name)
