@@ -39,10 +39,18 @@ def interleave(
     for name, call in contenders.items():
         begin = time.perf_counter()
         first[name] = call()
-        if time.perf_counter() - begin < 10:  # else certainly long enough, also without compilation
+        spent = time.perf_counter() - begin
+        if spent < 10:  # else certainly long enough, also without compilation
             begin = time.perf_counter()
             call()
-        inner[name] = max(1, int(min_seconds / max(time.perf_counter() - begin, 1e-9)))
+            spent = time.perf_counter() - begin
+        inner[name] = 1
+        while spent < min_seconds and inner[name] < 10**6:  # by doubling: early calls still warm up
+            inner[name] *= 2
+            begin = time.perf_counter()
+            for _ in range(inner[name]):
+                call()
+            spent = time.perf_counter() - begin
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, call in contenders.items():
