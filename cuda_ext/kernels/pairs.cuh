@@ -13,6 +13,19 @@ DEVICE int64 padded(int64 length) { return (length + TABLE_STEP - 1) / TABLE_STE
 
 DEVICE int64 series_length(const int64 *offsets, int64 index) { return offsets[index + 1] - offsets[index]; }
 
+// The largest k with offsets[k] <= at; offsets[0] is 0.
+DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
+    int64 low = 0, high = count;
+    while (high - low > 1) {
+        const int64 middle = (low + high) / 2;
+        if (offsets[middle] <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 // Columns begin <= j < end of a row; empty where begin >= end.
 struct BandRow {
     int64 begin, end;

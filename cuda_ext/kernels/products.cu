@@ -31,18 +31,6 @@ template <int count> struct alignas(count * sizeof(REAL) > 16 ? 16 : count * siz
     REAL v[count];
 };
 
-DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
-    int64 low = 0, high = count;
-    while (high - low > 1) {
-        const int64 middle = (low + high) / 2;
-        if (offsets[middle] <= at)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 KERNEL void __launch_bounds__(THREADS)
     products(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
              const int64 *__restrict__ y_offsets, int64 n_pairs, int64 n_features, double factor,

@@ -25,19 +25,6 @@ struct alignas(16) Four {
     REAL v[4];
 };
 
-// The largest k with offsets[k] <= at; offsets[0] is 0.
-DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
-    int64 low = 0, high = count;
-    while (high - low > 1) {
-        const int64 middle = (low + high) / 2;
-        if (offsets[middle] <= at)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 DEVICE bool is_needed(const uint8 *methods, int64 n_pairs, int n_gammas, int needed, int64 pair) {
     for (int g = 0; g < n_gammas; ++g) {
         const int method = methods[g * n_pairs + pair];

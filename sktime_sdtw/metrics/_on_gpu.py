@@ -30,37 +30,36 @@ def _is_on_gpu(X: Any) -> bool:
     return hasattr(X, "__dlpack_device__") and int(X.__dlpack_device__()[0]) == _CUDA
 
 
-def pairwise(X: Any, Y: Any, *, gamma: Any, device: Any, **settings: Any) -> Any:
+def pairwise(X: Any, Y: Any, **arguments: Any) -> Any:
     """`pairwise_soft_dtw` of arrays on one GPU."""
     from ..functional import cdist_soft_dtw
 
-    x, x_lengths = _read(X, "X", device)
-    y, y_lengths = (None, None) if Y is None else _read(Y, "Y", device)
-    settings = _renamed(settings)
-    return _stacked(
-        X,
-        gamma,
-        lambda g: cdist_soft_dtw(x, y, gamma=g, x_lengths=x_lengths, y_lengths=y_lengths, **settings),
-    )
+    return _values(cdist_soft_dtw, X, Y, **arguments)
 
 
-def paired(X: Any, Y: Any, *, gamma: Any, device: Any, **settings: Any) -> Any:
+def paired(X: Any, Y: Any, **arguments: Any) -> Any:
     """`paired_soft_dtw` of arrays on one GPU."""
     from ..functional import soft_dtw
 
+    return _values(soft_dtw, X, Y, **arguments)
+
+
+def _values(
+    function: Any, X: Any, Y: Any, *, gamma: Any, sakoe_chiba_radius: Any, device: Any, **settings: Any
+) -> Any:
+    """What a function of tensors says for one or several gammas, as the kind of array that came."""
+    import torch
+
     x, x_lengths = _read(X, "X", device)
     y, y_lengths = (None, None) if Y is None else _read(Y, "Y", device)
-    settings = _renamed(settings)
-    return _stacked(
-        X,
-        gamma,
-        lambda g: soft_dtw(x, y, gamma=g, x_lengths=x_lengths, y_lengths=y_lengths, **settings),
-    )
-
-
-def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
-    settings["bandwidth"] = settings.pop("sakoe_chiba_radius")
-    return settings
+    settings |= {"bandwidth": sakoe_chiba_radius, "x_lengths": x_lengths, "y_lengths": y_lengths}
+    gammas, single = check_gammas(gamma)
+    results = [function(x, y, gamma=float(g), **settings) for g in gammas]
+    result = results[0] if single else torch.stack(results)
+    first = X[0] if is_list(X) else X
+    if isinstance(first, torch.Tensor):
+        return result
+    return first.__array_namespace__().from_dlpack(result)
 
 
 def _read(X: Any, name: str, device: Any) -> tuple[Tensor, list[int] | None]:
@@ -94,16 +93,3 @@ def _tensor(X: Any, name: str) -> Tensor:
     if hasattr(X, "__dlpack__"):
         return torch.from_dlpack(X)
     raise TypeError(f"{name} must lie on the GPU too. Got {type(X).__name__}.")
-
-
-def _stacked(X: Any, gamma: Any, values: Any) -> Any:
-    """The values of one or several gammas, as the kind of array that came."""
-    import torch
-
-    gammas, single = check_gammas(gamma)
-    results = [values(float(g)) for g in gammas]
-    result = results[0] if single else torch.stack(results)
-    first = X[0] if is_list(X) else X
-    if isinstance(first, torch.Tensor):
-        return result
-    return first.__array_namespace__().from_dlpack(result)
