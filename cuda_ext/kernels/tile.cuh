@@ -138,5 +138,5 @@ DEVICE void sweep_tile(Number (&top)[TILE_COLS], Number (&left)[TILE_ROWS], Numb
     for (int r = 0; r < TILE_ROWS; ++r) normalise(left[r]);
 }
 
-// A number from the lane to the left or right.
+// A number from the lane to the left.
 DEVICE Number from_left(Number z, int lanes) { return {shuffle_up(z.m, 1, lanes), shuffle_up(z.e, 1, lanes)}; }

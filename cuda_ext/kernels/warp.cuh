@@ -11,7 +11,6 @@
 
 #define KERNEL extern "C" __global__
 #define DEVICE __device__ __forceinline__  // functions, and member functions of structs
-#define NOINLINE_DEVICE static __device__ __noinline__
 
 typedef long long int64;
 typedef unsigned char uint8;

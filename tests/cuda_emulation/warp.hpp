@@ -4,7 +4,6 @@
 
 #define KERNEL extern "C" __attribute__((visibility("default")))
 #define DEVICE inline
-#define NOINLINE_DEVICE [[maybe_unused]] static __attribute__((noinline))
 #define __launch_bounds__(...)
 
 typedef long long int64;
