@@ -178,14 +178,17 @@ void reverse_row(const Region<T> &region, Reversal<T> &back, std::int64_t i, Vec
         from_right = load<T>(back.right_left + i * L);
     }
     for (std::int64_t c = end - 1; c >= begin; --c) {
-        Vec<T> e = (load<T>(back.below_up + c * L) + from_right) + load<T>(back.below_diag + c * L);
+        // The cell to the left waits for one fused operation only.
+        const Vec<T> weight = load<T>(left + c * L);
+        Vec<T> from_below = load<T>(back.below_up + c * L) + load<T>(back.below_diag + c * L);
         if (seeded)
             for (int l = 0; l < L; ++l)
-                if (region.end_row[l] == i && region.end_col[l] == c) e[l] += T(1);
+                if (region.end_row[l] == i && region.end_col[l] == c) from_below[l] += T(1);
+        const Vec<T> e = from_below + from_right;
+        from_right = fma<T>(from_right, weight, from_below * weight);
         store<T>(row + c * L, e);
         store<T>(back.below_diag + c * L, sent);
         store<T>(back.below_up + c * L, e * load<T>(up + c * L));
-        from_right = e * load<T>(left + c * L);
         sent = e * load<T>(diag + c * L);
     }
     const bool reaches_left = begin == 0 && end > 0;
@@ -197,29 +200,31 @@ void reverse_row(const Region<T> &region, Reversal<T> &back, std::int64_t i, Vec
 
 // Adds weight·(x_i − y_j) of `rows` rows to the gradients, weight = E or, where the slope varies, E·slope.
 template <class T, bool sign, bool with_y, int rows>
-void accumulate(const Region<T> &region, Reversal<T> &back, std::int64_t i, std::int64_t begin, std::int64_t end) {
+void accumulate(const Region<T> &region, const Reversal<T> &back, std::int64_t i) {
     constexpr int L = lane_count<T>;
     const std::int64_t d = region.features, stride = region.cols * L;
-    const T *weight = (slope_varies(region.cost.kind) ? back.slope : back.alignment) + i * stride;
+    const std::int64_t begin = back.span[2 * i], end = back.span[2 * i + 1];
+    const T *const weight = (slope_varies(region.cost.kind) ? back.slope : back.alignment) + i * stride;
     for (std::int64_t k = 0; k < d; ++k) {
         Vec<T> x[rows], sum[rows];
         for (int r = 0; r < rows; ++r) {
             x[r] = load<T>(region.x + ((i + r) * d + k) * L);
             sum[r] = Vec<T>{};
         }
+        const T *const y = region.y + k * L;
+        T *const grad_y = with_y ? back.grad_y + k * L : nullptr;
         for (std::int64_t c = begin; c < end; ++c) {
-            const Vec<T> y = load<T>(region.y + (c * d + k) * L);
-            T *gy = with_y ? back.grad_y + (c * d + k) * L : nullptr;
+            const Vec<T> yc = load<T>(y + c * d * L);
             Vec<T> column{};
-            if constexpr (with_y) column = load<T>(gy);
+            if constexpr (with_y) column = load<T>(grad_y + c * d * L);
             for (int r = 0; r < rows; ++r) {
-                Vec<T> diff = x[r] - y, w = load<T>(weight + r * stride + c * L);
+                Vec<T> diff = x[r] - yc, w = load<T>(weight + r * stride + c * L);
                 if constexpr (sign)
                     diff = select<T>(diff > T(0), splat<T>(T(1)), select<T>(diff < T(0), splat<T>(T(-1)), Vec<T>{}));
                 sum[r] = fma<T>(w, diff, sum[r]);
                 if constexpr (with_y) column = fma<T>(-w, diff, column);
             }
-            if constexpr (with_y) store<T>(gy, column);
+            if constexpr (with_y) store<T>(grad_y + c * d * L, column);
         }
         for (int r = 0; r < rows; ++r) {
             T *gx = back.grad_x + ((i + r) * d + k) * L;
@@ -229,25 +234,15 @@ void accumulate(const Region<T> &region, Reversal<T> &back, std::int64_t i, std:
 }
 
 template <class T, bool sign, bool with_y> void accumulate_all(const Region<T> &region, Reversal<T> &back) {
-    constexpr int L = lane_count<T>, block = 4;
+    constexpr int L = lane_count<T>;
     for (std::int64_t i = 0; i < region.rows && slope_varies(region.cost.kind); ++i) {
         const std::int64_t row = i * region.cols;
         for (std::int64_t c = (row + back.span[2 * i]) * L; c < (row + back.span[2 * i + 1]) * L; c += L)
             store<T>(back.slope + c, load<T>(back.slope + c) * load<T>(back.alignment + c));
     }
-    std::int64_t i = 0;
-    for (; i + block <= region.rows; i += block) {
-        bool same = true;
-        for (int r = 1; r < block; ++r)
-            same &= back.span[2 * (i + r)] == back.span[2 * i] && back.span[2 * (i + r) + 1] == back.span[2 * i + 1];
-        if (same)
-            accumulate<T, sign, with_y, block>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
-        else
-            for (int r = 0; r < block; ++r)
-                accumulate<T, sign, with_y, 1>(region, back, i + r, back.span[2 * (i + r)], back.span[2 * (i + r) + 1]);
-    }
-    for (; i < region.rows; ++i)
-        accumulate<T, sign, with_y, 1>(region, back, i, back.span[2 * i], back.span[2 * i + 1]);
+    std::int64_t i = 0;  // in the strips of the sweep, whose rows share one span
+    for (; i + sweep_rows <= region.rows; i += sweep_rows) accumulate<T, sign, with_y, sweep_rows>(region, back, i);
+    for (; i < region.rows; ++i) accumulate<T, sign, with_y, 1>(region, back, i);
 }
 
 template <class T> void backward(Region<T> &region, Reversal<T> &back) {

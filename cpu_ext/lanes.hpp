@@ -56,11 +56,6 @@ void to_lane(C *packed, int lanes, int lane, const S *source, Index count, Index
     for (Index i = count; i < length; ++i) out[i * lanes] = fill;
 }
 
-template <class C, class S> void from_lane(const C *packed, int lanes, int lane, S *target, Index count) {
-    const C *in = packed + lane;
-    for (Index i = 0; i < count; ++i) target[i] = static_cast<S>(in[i * lanes]);
-}
-
 // The same values in every lane.
 template <class C, class S>
 void to_all_lanes(C *packed, int lanes, const S *source, Index count, Index length) {
@@ -93,8 +88,8 @@ template <> struct Quad<double> {
     }
 };
 
-// Element i of lane l to rows[l · stride + i].
-template <class C> void from_lanes(const C *packed, int lanes, C *rows, Index stride, Index count) {
+// Element i of lane l to targets[l][i].
+template <class C> void from_lanes(const C *packed, int lanes, C *const *targets, Index count) {
     using Q = Quad<C>;
     typename Q::V block[Q::size];
     Index i = 0;
@@ -102,10 +97,10 @@ template <class C> void from_lanes(const C *packed, int lanes, C *rows, Index st
         for (int l = 0; l < lanes; l += Q::size) {
             for (int k = 0; k < Q::size; ++k) std::memcpy(block + k, packed + (i + k) * lanes + l, sizeof block[0]);
             Q::turn(block);
-            for (int k = 0; k < Q::size; ++k) std::memcpy(rows + (l + k) * stride + i, block + k, sizeof block[0]);
+            for (int k = 0; k < Q::size; ++k) std::memcpy(targets[l + k] + i, block + k, sizeof block[0]);
         }
     for (; i < count; ++i)
-        for (int l = 0; l < lanes; ++l) rows[l * stride + i] = packed[i * lanes + l];
+        for (int l = 0; l < lanes; ++l) targets[l][i] = packed[i * lanes + l];
 }
 
 // All lanes at once: every cache line of `packed` is written once.

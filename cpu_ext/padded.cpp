@@ -1,6 +1,8 @@
 // Padded batches for the engine: full ones as they are, others sample by sample into packed series and back.
 #include "padded.hpp"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
 #include <optional>
@@ -11,12 +13,20 @@
 namespace sdtw {
 namespace {
 
-// The largest absolute value, infinite where one is not finite. Of non-negative numbers the bits compare as the numbers.
+// The largest absolute value, infinite where one is not finite. Of non-negative numbers the bits compare as the numbers
+// (as signed integers, whose maximum every instruction set has for vectors of float).
 template <class T> double largest(const T *values, Index count) {
-    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-    constexpr Bits magnitude = ~Bits(0) >> 1, infinite = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
-    Bits most = 0;
-    for (Index i = 0; i < count; ++i) most = std::max(most, std::bit_cast<Bits>(values[i]) & magnitude);
+    using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+    constexpr Bits magnitude = std::numeric_limits<Bits>::max();
+    constexpr Bits infinite = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
+    std::array<Bits, 16> found{};  // as many side by side, for vectors
+    Index i = 0;
+    for (; i + 16 <= count; i += 16)
+        for (std::size_t k = 0; k < 16; ++k)
+            found[k] =
+                std::max<Bits>(found[k], std::bit_cast<Bits>(values[static_cast<std::size_t>(i) + k]) & magnitude);
+    for (; i < count; ++i) found[0] = std::max<Bits>(found[0], std::bit_cast<Bits>(values[i]) & magnitude);
+    const Bits most = *std::max_element(found.begin(), found.end());
     return most >= infinite ? HUGE_VAL : static_cast<double>(std::bit_cast<T>(most));
 }
 

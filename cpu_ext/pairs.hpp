@@ -91,20 +91,32 @@ template <class T> class CostBounds {
   private:
     static double at(const std::vector<T> &v, Index i) { return static_cast<double>(v[static_cast<std::size_t>(i)]); }
 
+    // The extremes of every feature. They run in a period that is a multiple of the features and wide enough for
+    // vectors, and are folded at the end.
     void ranges(const T *values, const std::int64_t *offsets, Index n, std::vector<T> &low, std::vector<T> &high) {
-        const Index d = problem_.n_features;
+        const Index d = problem_.n_features, period = d * ((15 + d) / d);
         low.reserve(static_cast<std::size_t>(n * d));
         high.reserve(static_cast<std::size_t>(n * d));
-        for (Index i = 0; i < n; ++i)
-            for (Index k = 0; k < d; ++k) {
-                T lowest = values[offsets[i] * d + k], highest = lowest;
-                for (Index t = offsets[i]; t < offsets[i + 1]; ++t) {
-                    lowest = std::min(lowest, values[t * d + k]);
-                    highest = std::max(highest, values[t * d + k]);
-                }
-                low.push_back(lowest);
-                high.push_back(highest);
+        std::vector<T> lowest(static_cast<std::size_t>(period)), highest(lowest);
+        for (Index i = 0; i < n; ++i) {
+            const T *v = values + offsets[i] * d, *const end = values + offsets[i + 1] * d;
+            for (Index k = 0; k < period; ++k) lowest[static_cast<std::size_t>(k)] = v[k % d];
+            highest = lowest;
+            for (; v != end; v += std::min(period, end - v))
+                extend(v, std::min(period, end - v), lowest.data(), highest.data());
+            for (Index k = d; k < period; k += d) {
+                extend(lowest.data() + k, d, lowest.data(), highest.data());
+                extend(highest.data() + k, d, lowest.data(), highest.data());
             }
+            low.insert(low.end(), lowest.begin(), lowest.begin() + d);
+            high.insert(high.end(), highest.begin(), highest.begin() + d);
+        }
+    }
+    static void extend(const T *__restrict values, Index count, T *__restrict lowest, T *__restrict highest) {
+        for (Index k = 0; k < count; ++k) {
+            lowest[k] = std::min(lowest[k], values[k]);
+            highest[k] = std::max(highest[k], values[k]);
+        }
     }
 
     const Problem<T> &problem_;

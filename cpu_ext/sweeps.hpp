@@ -2,7 +2,7 @@
 //
 // Rows advance together, each one column behind the row above, so that `rows` independent cells are in flight and the
 // latency of the chain left -> cell is hidden. Three sweeps fill a tile:
-//   soft_slow    every cell a scaled number with an exponent of its own; right for any range
+//   soft_slow    every cell a scaled number m·2^e with an exponent of its own; right for any range
 //   soft_shared  one exponent for the whole tile, plain numbers inside; right while nothing leaves the range of T,
 //                which it checks; then it has the same bits as soft_slow, because only powers of two differ
 //   hard         the min-plus recursion
@@ -180,6 +180,12 @@ void soft_slow(const T *cost, int cols, T factor, Edges<T> &edges, const T *low,
             }
             store_scaled<T>(power, exponent, r * tile_cols + c, fma<T>(exp2_slope<T>(f), f, splat<T>(T(1))), q);
         }
+    // Inside, factors m run free: on a path of at most rows + tile_cols cells they stay within 2^-13 .. 2^50.
+    auto leave = [&](T *m, T *e, int at, Scaled<T> z) SDTW_INLINE_LAMBDA {
+        Vec<T> vm, shift;
+        normalise<T>(z.m, vm, shift);
+        store_scaled<T>(m, e, at, vm, z.e + shift);
+    };
     Scaled<T> cur[rows], diag[rows];
     diag[0] = edges.corner;
     for (int r = 0; r < rows; ++r) {
@@ -197,14 +203,12 @@ void soft_slow(const T *cost, int cols, T factor, Edges<T> &edges, const T *low,
             sink.weights(r, c, u * share, l * share, d * share);
         }
         Scaled<T> tile = load_scaled<T>(power, exponent, r * tile_cols + c);
-        Vec<T> m, shift;
-        normalise<T>(sum * tile.m, m, shift);
         diag[r] = up;
-        cur[r] = {m, (e + tile.e) + shift};
+        cur[r] = {sum * tile.m, e + tile.e};
         if constexpr (Sink::keeps_values) sink.value(r, c, cur[r].m, cur[r].e);
-        if constexpr (r == rows - 1) store_scaled<T>(edges.top_m, edges.top_e, c, cur[r].m, cur[r].e);
+        if constexpr (r == rows - 1) leave(edges.top_m, edges.top_e, c, cur[r]);
     });
-    for (int r = 0; r < rows; ++r) store_scaled<T>(edges.left_m, edges.left_e, r, cur[r].m, cur[r].e);
+    for (int r = 0; r < rows; ++r) leave(edges.left_m, edges.left_e, r, cur[r]);
 }
 
 template <class T, int rows, class Sink>

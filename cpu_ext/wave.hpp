@@ -8,6 +8,7 @@
 #include <barrier>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "dispatch.hpp"
 #include "lanes.hpp"
@@ -55,12 +56,13 @@ template <class S, class C> class Wave {
     void backward(const Gradients<S> &out, std::atomic<bool> &stop) {
         out_ = out;
         for (Table &t : tables_) {
-            const auto width = static_cast<std::size_t>(t.width), height = static_cast<std::size_t>(t.height);
-            t.flow_up.assign(width, C(0)), t.flow_diag.assign(width, C(0));
-            t.flow_left.assign(height, C(0)), t.flow_left_diag.assign(height, C(0));
-            t.flow_corner.assign(static_cast<std::size_t>(t.blocks_x * t.blocks_y), C(0));
-            t.expected_cost.assign(out.expected_cost ? height : 0, C(0));
-            t.entropy.assign(out.entropy ? height : 0, C(0));
+            t.flows.assign(static_cast<std::size_t>(2 * t.width + 4 * t.height + t.blocks_x * t.blocks_y), C(0));
+            C *next = t.flows.data();
+            auto take = [&](Index count) { return std::exchange(next, next + count); };
+            t.flow_up = take(t.width), t.flow_diag = take(t.width);
+            t.flow_left = take(t.height), t.flow_left_diag = take(t.height);
+            t.expected_cost = take(t.height), t.entropy = take(t.height);
+            t.flow_corner = take(t.blocks_x * t.blocks_y);
         }
         march(stop, last_step_, 0, -1,
               [](Worker &worker, const Task *tasks, int count) { worker.backward(tasks, count); });
@@ -73,28 +75,30 @@ template <class S, class C> class Wave {
     }
 
     // Of a pair, where the call of backward asked for it.
-    double expected_cost(std::size_t pair) const { return sum(tables_[pair].expected_cost); }
-    double entropy(std::size_t pair) const { return sum(tables_[pair].entropy); }
+    double expected_cost(std::size_t pair) const { return sum(tables_[pair].expected_cost, tables_[pair].n); }
+    double entropy(std::size_t pair) const { return sum(tables_[pair].entropy, tables_[pair].n); }
 
   private:
     // One gamma's edges of a pair: the row above each row of regions and the column left of each column of regions
     // (one of each, overwritten on the way, when only values are wanted).
     struct Edges {
-        std::vector<C> top_m, top_e, left_m, left_e;
-        std::vector<C> corner_m, corner_e;  // up-left of the region that comes next in each row of regions
+        C *top_m, *top_e, *left_m, *left_e;
+        C *corner_m, *corner_e;  // up-left of the region that comes next in each row of regions
     };
     struct Table {
         PairIndex pair;
         Index n, m, blocks_x, blocks_y, width, height, cell_offset;
         std::vector<Edges> edges;
         std::vector<C> end_m, end_e;
-        std::vector<C> flow_up, flow_diag, flow_left, flow_left_diag, flow_corner, expected_cost, entropy;
+        C *flow_up, *flow_diag, *flow_left, *flow_left_diag, *flow_corner, *expected_cost, *entropy;
+        std::unique_ptr<C[]> frontiers;  // what the edges point to
+        std::vector<C> flows;            // what the flows and sums point to
     };
     struct Task {
         Index table, a, b;
     };
 
-    static double sum(const std::vector<C> &rows) { return std::accumulate(rows.begin(), rows.end(), 0.0); }
+    static double sum(const C *rows, Index count) { return std::accumulate(rows, rows + count, 0.0); }
 
     Table make_table(PairIndex pair, const CostBounds<S> &bounds) const {
         Table t{};
@@ -104,17 +108,20 @@ template <class S, class C> class Wave {
         t.height = t.blocks_x * edge_, t.width = t.blocks_y * edge_;
         t.cell_offset = problem_.pairing == Pairing::paired ? bounds.cell_offset(pair.x) : 0;
         t.end_m.assign(gammas_.size(), C(0)), t.end_e.assign(gammas_.size(), no_path<C>);
+        const Index tops = t.width * (keep_ ? t.blocks_x : 1), lefts = t.height * (keep_ ? t.blocks_y : 1);
+        const Index each = 2 * (tops + lefts + t.blocks_x);
+        t.frontiers = std::make_unique_for_overwrite<C[]>(gammas_.size() * static_cast<std::size_t>(each));
+        C *next = t.frontiers.get();
         for (double gamma : gammas_) {
             const C nothing = gamma == 0 ? static_cast<C>(HUGE_VAL) : C(1);
-            const auto tops = static_cast<std::size_t>(t.width * (keep_ ? t.blocks_x : 1));
-            const auto lefts = static_cast<std::size_t>(t.height * (keep_ ? t.blocks_y : 1));
-            const auto rows = static_cast<std::size_t>(t.blocks_x);
-            Edges e{std::vector<C>(tops, nothing),  std::vector<C>(tops, no_path<C>),
-                    std::vector<C>(lefts, nothing), std::vector<C>(lefts, no_path<C>),
-                    std::vector<C>(rows, nothing),  std::vector<C>(rows, no_path<C>)};
+            auto take = [&](Index count, C value) { return std::exchange(next, std::fill_n(next, count, value)); };
+            Edges e{};
+            e.top_m = take(tops, nothing), e.top_e = take(tops, no_path<C>);
+            e.left_m = take(lefts, nothing), e.left_e = take(lefts, no_path<C>);
+            e.corner_m = take(t.blocks_x, nothing), e.corner_e = take(t.blocks_x, no_path<C>);
             e.corner_m[0] = gamma == 0 ? C(0) : C(1);
             e.corner_e[0] = C(0);
-            t.edges.push_back(std::move(e));
+            t.edges.push_back(e);
         }
         return t;
     }
@@ -145,12 +152,12 @@ template <class S, class C> class Wave {
         for (std::size_t g = 0; g < gammas_.size(); ++g) {
             Edges &e = t.edges[g];
             const C nothing = gammas_[g] == 0 ? static_cast<C>(HUGE_VAL) : C(1);
-            e.corner_m[static_cast<std::size_t>(a)] = e.top_m[static_cast<std::size_t>((b + 1) * edge_ - 1)];
-            e.corner_e[static_cast<std::size_t>(a)] = e.top_e[static_cast<std::size_t>((b + 1) * edge_ - 1)];
-            std::fill_n(e.top_m.begin() + b * edge_, edge_, nothing);
-            std::fill_n(e.top_e.begin() + b * edge_, edge_, no_path<C>);
-            std::fill_n(e.left_m.begin() + a * edge_, edge_, nothing);
-            std::fill_n(e.left_e.begin() + a * edge_, edge_, no_path<C>);
+            e.corner_m[a] = e.top_m[(b + 1) * edge_ - 1];
+            e.corner_e[a] = e.top_e[(b + 1) * edge_ - 1];
+            std::fill_n(e.top_m + b * edge_, edge_, nothing);
+            std::fill_n(e.top_e + b * edge_, edge_, no_path<C>);
+            std::fill_n(e.left_m + a * edge_, edge_, nothing);
+            std::fill_n(e.left_e + a * edge_, edge_, no_path<C>);
         }
     }
 
@@ -201,7 +208,7 @@ template <class S, class C> class Wave<S, C>::Worker {
         auto take = [&](Index count) { return arena.take<C>(count); };
         arena.reset();
         const auto n_gammas = static_cast<Index>(wave.gammas_.size());
-        x_ = take(d * line), y_ = take(d * line), low_ = take(line), high_ = take(line);
+        x_ = take(d * line), y_ = take(d * line), low_ = take(line), high_ = take(line), idle_ = take(side);
         if (wave.problem_.cost.kind == CostKind::precomputed) costs_ = take(square);
         for (Index g = 0; g < n_gammas; ++g) {
             const double gamma = wave.gammas_[static_cast<std::size_t>(g)];
@@ -233,27 +240,32 @@ template <class S, class C> class Wave<S, C>::Worker {
     void forward(const Task *tasks, int count) {
         gather(tasks, count);
         wave_.kernels_.forward(region_);
-        for (int l = 0; l < count; ++l) {
-            const Task &task = tasks[l];
-            Table &t = table(task);
-            for (std::size_t g = 0; g < frontiers_.size(); ++g) {
-                const Frontier<C> &f = frontiers_[g];
+        const int L = static_cast<int>(L_);
+        for (std::size_t g = 0; g < frontiers_.size(); ++g) {
+            Targets top_m = idle(), top_e = idle(), left_m = idle(), left_e = idle();
+            for (int l = 0; l < count; ++l) {
+                const Task &task = tasks[l];
+                const auto u = static_cast<std::size_t>(l);
+                Table &t = table(task);
                 Edges &e = t.edges[g];
-                if (end_row_[static_cast<std::size_t>(l)] >= 0) {
+                if (end_row_[u] >= 0) {
                     t.end_m[g] = region_.end_m[static_cast<Index>(g) * L_ + l];
                     t.end_e[g] = region_.end_e[static_cast<Index>(g) * L_ + l];
                 }
                 if (!wave_.keep_ || task.a + 1 < t.blocks_x) {
                     const Index at = (wave_.keep_ ? (task.a + 1) * t.width : 0) + task.b * T_;
-                    from_lane(f.top_m, static_cast<int>(L_), l, e.top_m.data() + at, region_.cols);
-                    from_lane(f.top_e, static_cast<int>(L_), l, e.top_e.data() + at, region_.cols);
+                    top_m[u] = e.top_m + at, top_e[u] = e.top_e + at;
                 }
                 if (!wave_.keep_ || task.b + 1 < t.blocks_y) {
                     const Index at = (wave_.keep_ ? (task.b + 1) * t.height : 0) + task.a * T_;
-                    from_lane(f.left_m, static_cast<int>(L_), l, e.left_m.data() + at, region_.rows);
-                    from_lane(f.left_e, static_cast<int>(L_), l, e.left_e.data() + at, region_.rows);
+                    left_m[u] = e.left_m + at, left_e[u] = e.left_e + at;
                 }
             }
+            const Frontier<C> &f = frontiers_[g];
+            from_lanes(f.top_m, L, top_m.data(), region_.cols);
+            from_lanes(f.top_e, L, top_e.data(), region_.cols);
+            from_lanes(f.left_m, L, left_m.data(), region_.rows);
+            from_lanes(f.left_e, L, left_e.data(), region_.rows);
         }
     }
 
@@ -267,8 +279,8 @@ template <class S, class C> class Wave<S, C>::Worker {
             const Table &t = table(task);
             const Index i0 = task.a * T_, j0 = task.b * T_;
             const auto u = static_cast<std::size_t>(l);
-            from.top_m[u] = t.flow_up.data() + j0, from.top_e[u] = t.flow_diag.data() + j0;
-            from.left_m[u] = t.flow_left.data() + i0, from.left_e[u] = t.flow_left_diag.data() + i0;
+            from.top_m[u] = t.flow_up + j0, from.top_e[u] = t.flow_diag + j0;
+            from.left_m[u] = t.flow_left + i0, from.left_e[u] = t.flow_left_diag + i0;
         }
         std::array<Index, most_lanes> all_rows{}, all_cols{};
         all_rows.fill(rows), all_cols.fill(cols);
@@ -280,8 +292,7 @@ template <class S, class C> class Wave<S, C>::Worker {
             const Task &task = tasks[l < count ? l : 0];
             const Table &t = table(task);
             if (task.a + 1 < t.blocks_x && task.b + 1 < t.blocks_y)
-                back_.below_diag[(T_ - 1) * L + l] +=
-                    t.flow_corner[static_cast<std::size_t>(task.a * t.blocks_y + task.b)];
+                back_.below_diag[(T_ - 1) * L + l] += t.flow_corner[task.a * t.blocks_y + task.b];
         }
         const Gradients<S> &out = wave_.out_;
         back_.grad_x = out.x || out.y ? grad_x_ : nullptr;
@@ -295,8 +306,14 @@ template <class S, class C> class Wave<S, C>::Worker {
         std::fill_n(entropy_, rows * L_, C(0));
         wave_.kernels_.backward(region_, back_);
         // The packed series are not needed any more: their place takes the gradients, lane by lane.
-        if (back_.grad_x) from_lanes(grad_x_, L, x_, d * rows, d * rows);
-        if (back_.grad_y) from_lanes(grad_y_, L, y_, d * cols, d * cols);
+        auto unpack = [&](const C *packed, C *series, Index size) {
+            Targets each{};
+            for (int l = 0; l < L; ++l) each[static_cast<std::size_t>(l)] = series + l * size;
+            from_lanes(packed, L, each.data(), size);
+        };
+        if (back_.grad_x) unpack(grad_x_, x_, d * rows);
+        if (back_.grad_y) unpack(grad_y_, y_, d * cols);
+        scatter_flows(tasks, count);
         for (int l = 0; l < count; ++l) scatter(tasks[l], l);
     }
 
@@ -359,20 +376,36 @@ template <class S, class C> class Wave<S, C>::Worker {
         const Index left = (wave_.keep_ ? task.b * t.height : 0) + task.a * T_;
         const auto u = static_cast<std::size_t>(l);
         Sources &from = sources_[g];
-        from.top_m[u] = e.top_m.data() + top, from.top_e[u] = e.top_e.data() + top;
-        from.left_m[u] = e.left_m.data() + left, from.left_e[u] = e.left_e.data() + left;
+        from.top_m[u] = e.top_m + top, from.top_e[u] = e.top_e + top;
+        from.left_m[u] = e.left_m + left, from.left_e[u] = e.left_e + left;
         const auto a = static_cast<std::size_t>(task.a);
         if (wave_.keep_ && task.b > 0) {
             const bool border = task.a == 0;
-            f.corner_m[l] = border ? e.top_m[0] : e.top_m[static_cast<std::size_t>(top - 1)];
-            f.corner_e[l] = border ? no_path<C> : e.top_e[static_cast<std::size_t>(top - 1)];
+            f.corner_m[l] = border ? e.top_m[0] : e.top_m[top - 1];
+            f.corner_e[l] = border ? no_path<C> : e.top_e[top - 1];
             return;
         }
         f.corner_m[l] = e.corner_m[a];
         f.corner_e[l] = e.corner_e[a];
         if (wave_.keep_ || !owner || task.b + 1 == t.blocks_y) return;
-        e.corner_m[a] = e.top_m[static_cast<std::size_t>(top + T_ - 1)];
-        e.corner_e[a] = e.top_e[static_cast<std::size_t>(top + T_ - 1)];
+        e.corner_m[a] = e.top_m[top + T_ - 1];
+        e.corner_e[a] = e.top_e[top + T_ - 1];
+    }
+
+    void scatter_flows(const Task *tasks, int count) {
+        const int L = static_cast<int>(L_);
+        Targets up = idle(), diag = idle(), left = idle(), left_diag = idle();
+        for (int l = 0; l < count; ++l) {
+            Table &t = table(tasks[l]);
+            const Index i0 = tasks[l].a * T_, j0 = tasks[l].b * T_;
+            const auto u = static_cast<std::size_t>(l);
+            up[u] = t.flow_up + j0, diag[u] = t.flow_diag + j0;
+            left[u] = t.flow_left + i0, left_diag[u] = t.flow_left_diag + i0;
+        }
+        from_lanes(back_.below_up, L, up.data(), region_.cols);
+        from_lanes(back_.below_diag, L, diag.data(), region_.cols);
+        from_lanes(back_.right_left, L, left.data(), region_.rows);
+        from_lanes(back_.right_diag, L, left_diag.data(), region_.rows);
     }
 
     void scatter(const Task &task, int l) {
@@ -382,16 +415,9 @@ template <class S, class C> class Wave<S, C>::Worker {
         Table &t = table(task);
         const Index d = region_.features, i0 = task.a * T_, j0 = task.b * T_;
         const Index rows = std::min(T_, t.n - i0), cols = std::min(T_, t.m - j0);
-        from_lane(back_.below_up, L, l, t.flow_up.data() + j0, region_.cols);
-        from_lane(back_.below_diag, L, l, t.flow_diag.data() + j0, region_.cols);
-        from_lane(back_.right_left, L, l, t.flow_left.data() + i0, region_.rows);
-        from_lane(back_.right_diag, L, l, t.flow_left_diag.data() + i0, region_.rows);
-        if (task.a > 0 && task.b > 0)
-            t.flow_corner[static_cast<std::size_t>((task.a - 1) * t.blocks_y + task.b - 1)] = back_.corner_out[l];
-        for (Index i = 0; i < rows && out.expected_cost; ++i)
-            t.expected_cost[static_cast<std::size_t>(i0 + i)] += expected_cost_[i * L + l];
-        for (Index i = 0; i < rows && out.entropy; ++i)
-            t.entropy[static_cast<std::size_t>(i0 + i)] += entropy_[i * L + l];
+        if (task.a > 0 && task.b > 0) t.flow_corner[(task.a - 1) * t.blocks_y + task.b - 1] = back_.corner_out[l];
+        for (Index i = 0; i < rows && out.expected_cost; ++i) t.expected_cost[i0 + i] += expected_cost_[i * L + l];
+        for (Index i = 0; i < rows && out.entropy; ++i) t.entropy[i0 + i] += entropy_[i * L + l];
         const C slope = static_cast<C>(constant_slope(p.cost));
         const C factor = slope_varies(p.cost.kind) ? C(1) : slope;
         auto add = [&](const C *found, S *target, Index count) {
@@ -408,6 +434,14 @@ template <class S, class C> class Wave<S, C>::Worker {
         }
     }
 
+    // Where each lane's numbers go. What a lane without a task of its own writes is dropped.
+    using Targets = std::array<C *, most_lanes>;
+    Targets idle() const {
+        Targets targets;
+        targets.fill(idle_);
+        return targets;
+    }
+
     // Where the edges of each lane's region come from.
     struct Sources {
         std::array<const C *, most_lanes> top_m{}, top_e{}, left_m{}, left_e{};
@@ -417,6 +451,7 @@ template <class S, class C> class Wave<S, C>::Worker {
     const Index L_, T_;
     std::vector<Frontier<C>> frontiers_;
     std::vector<Sources> sources_;
+    C *idle_ = nullptr;
     std::int32_t *span_ = nullptr;
     std::array<std::int32_t, most_lanes> end_row_{}, end_col_{};
     C *x_ = nullptr, *y_ = nullptr, *low_ = nullptr, *high_ = nullptr, *costs_ = nullptr;
