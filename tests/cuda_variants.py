@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cuda_emulation._build import cache_folder
-from sktime_sdtw.cuda_ext import _data, _kernels, _plan
+from sktime_sdtw.cuda_ext import _data, _kernels, _plan, _second_order
 from sktime_sdtw.cuda_ext._compile import Resources, compile_kernel, nvrtc_identity, read_resources
 from sktime_sdtw.cuda_ext._sources import KernelSpec
 
@@ -154,6 +154,18 @@ def _classify(store: str, cost: int, band: int, paired: int) -> KernelSpec | Non
     return _kernels_for(store, cost, band)._spec("classify", COST=cost, BAND=band, PAIRED=paired)
 
 
+def _second_costs(kind: tuple[str, int], cost: int, weights: int) -> KernelSpec | None:
+    if weights and cost not in _second_order.VARYING_SLOPE:
+        return None
+    arithmetic = _data.arithmetic_of(kind[1], np.dtype(kind[0]))
+    return _second_order.costs_spec(_kernels_for(kind[0], cost, 0), arithmetic, weights=bool(weights))
+
+
+def _second(name: str, kind: tuple[str, int], band: int = 0) -> KernelSpec | None:
+    arithmetic = _data.arithmetic_of(kind[1], np.dtype(kind[0]))
+    return _second_order.sweep_spec(_kernels_for(kind[0], 0, band), name, arithmetic)
+
+
 _VALUES = tuple(range(1, _plan.MOST_DIM_VALUE + 2))
 _GRADIENTS = tuple(range(1, _plan.MOST_DIM_GRADIENT + 2))
 
@@ -187,6 +199,9 @@ FAMILIES = (
     ),
     Family("table", {"real": REALS, "cost": COSTS, "slope": (0, 1)}, _table),
     Family("products", {"real": REALS, "cost": (0, 2), "tile": (8, 16, 32, 64), "of": (0, 1)}, _products),
+    Family("second order, costs", {"real": REALS, "cost": COSTS, "weights": (0, 1)}, _second_costs),
+    Family("second order, sweep", {"type": TYPES, "band": BANDS}, functools.partial(_second, "sweep")),
+    Family("second order, reverse", {"type": TYPES}, functools.partial(_second, "reverse")),
     Family("classify", {"store": STORES, "cost": COSTS, "band": BANDS, "paired": (0, 1)}, _classify),
     Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
     Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
@@ -222,6 +237,13 @@ def typical() -> dict[str, KernelSpec]:
         "gradients from a table, d up to 8": _products(REALS[0], 0, 8, 0),
         "gradients from a table, d = 64": _products(REALS[0], 0, 64, 0),
         "gradients from a table, d = 64, double": _products(REALS[2], 0, 64, 0),
+        "second order, costs": _second_costs(single, 0, 0),
+        "second order, weights, gak": _second_costs(single, 3, 1),
+        "second order, sweep": _second("sweep", single),
+        "second order, sweep, Sakoe-Chiba": _second("sweep", single, 1),
+        "second order, sweep, double": _second("sweep", double),
+        "second order, reverse": _second("reverse", single),
+        "second order, reverse, double": _second("reverse", double),
         "methods": _classify("float32", 0, 0, 0),
         "ranges of series": FAMILIES[-2].spec("float32"),
         "spans of a path": FAMILIES[-1].spec("float32"),
@@ -247,6 +269,12 @@ BUDGETS = {
     ("table", "double"): Budget(176, 16, 32 * 1024),
     ("products", "float"): Budget(128, 32, 16 * 1024),
     ("products", "double"): Budget(192, 64, 32 * 1024),
+    ("second_order_costs", "float"): Budget(128, 0, 24 * 1024),
+    ("second_order_costs", "double"): Budget(255, 0, 40 * 1024),
+    ("second_order_sweep", "float"): Budget(128, 0, 16 * 1024),
+    ("second_order_sweep", "double"): Budget(255, 48, 32 * 1024),
+    ("second_order_reverse", "float"): Budget(128, 0, 24 * 1024),
+    ("second_order_reverse", "double"): Budget(255, 0, 40 * 1024),
     ("classify", "float"): Budget(64, 0, 0),
     ("classify", "double"): Budget(64, 0, 0),
     ("ranges", "float"): Budget(48, 0, 4 * 1024),

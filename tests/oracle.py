@@ -226,6 +226,26 @@ def by_enumeration(costs: np.ndarray, gamma: float, digits: int = 60) -> Solutio
         return Solution(float(soft), E, float(expected), -float(entropy))
 
 
+def change_of_alignment(costs: np.ndarray, direction: np.ndarray, gamma: float) -> np.ndarray:
+    """The derivative of the expected alignment when the costs move in a direction.
+
+    A path of probability p whose cost changes by v loses p·(v − mean v)/gamma. The mean is taken over the
+    differences to all paths, so that the only likely path loses nothing.
+    """
+    n, m = costs.shape
+    inside = [path for path in paths(n, m) if all(math.isfinite(costs[c]) for c in path)]
+    totals = np.array([math.fsum(costs[c] for c in path) for path in inside])
+    along = np.array([math.fsum(direction[c] for c in path) for path in inside])
+    likely = np.exp(-(totals - totals.min()) / gamma)
+    likely /= likely.sum()
+    lost = likely * ((along[:, None] - along[None, :]) @ likely) / gamma
+    change = np.zeros((n, m))
+    for path, loss in zip(inside, lost, strict=True):
+        for cell in path:
+            change[cell] -= loss
+    return change
+
+
 def mean_cost(costs: np.ndarray) -> float:
     """The mean over all paths of their cost, from counts of paths: exact integers, at any length.
 

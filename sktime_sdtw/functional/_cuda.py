@@ -1,8 +1,7 @@
 """The operators on CUDA tensors: the CUDA engine on buffers of the tensors, on torch's current stream.
 
-Values and first derivatives are computed on the GPU; second derivatives by the CPU engine, with copies there
-and back. Work is planned on the host: pass lengths as CPU tensors, or the GPU is waited for. The engine asks
-the GPU which arithmetic the pairs need, once a call, but for calls inside `capturable`.
+Work is planned on the host: pass lengths as CPU tensors, or the GPU is waited for. The engine asks the GPU
+which arithmetic the pairs need, once a call, but for calls inside `capturable`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import _cpu, _library, _pairwise_library
+from . import _library, _pairwise_library
 from ._checks import check_band, check_gammas, check_lengths
 from ._library import GAMMA, Results, X, Y
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..cuda_ext._runtime import Buffer, Runtime
 
 Lengths = NDArray[np.int64]
+Tensors = tuple[Tensor | None, ...]
 
 
 class Device(Protocol):
@@ -111,6 +111,11 @@ class _Packed:
         self.usable = rows.new_zeros(count).index_add_(0, owner, bad) == 0
         self.rows = torch.where(self.usable[owner][:, None], rows, 0.0).contiguous()
 
+    def rows_of(self, padded: Tensor) -> Tensor:
+        """The same rows of another tensor of this shape."""
+        rows = padded.to(self.rows.dtype).reshape(-1, self.rows.shape[1])
+        return (rows if self.index is None else rows[self.index]).contiguous()
+
     def unpack(self, rows: Tensor, good: Tensor) -> Tensor:
         """A gradient of the rows in the shape of the padded tensor; NaN for samples that are not good."""
         rows = rows.reshape(self.rows.shape)
@@ -170,7 +175,7 @@ def capturable() -> Iterator[None]:
     Notes
     -----
     Make the call once inside before it is captured, as for all of PyTorch: kernels are compiled and loaded
-    then. Lengths must be tensors on the CPU, or None. Second derivatives cannot be captured.
+    then. Lengths must be tensors on the CPU, or None, and gamma a number or a tensor of one element.
 
     Examples
     --------
@@ -261,9 +266,7 @@ def _solve(
             else:
                 parts[str(name)].append(device.tensor(buffer, buffer.count))
     joined = {name: torch.cat([part.reshape(-1) for part in found]) for name, found in parts.items()}
-    good = batch.usable & ~joined["value"].isnan()  # NaN: the costs overflow
-    if isinstance(gamma, Tensor):
-        good = good & torch.isfinite(gamma) & (gamma > 0)
+    good = _good(batch, joined["value"], gamma)
     result = {
         name: torch.where(good, joined[name], torch.nan) for name in {"value", "entropy"} & joined.keys()
     }
@@ -273,9 +276,66 @@ def _solve(
     return result
 
 
-def _first(
+def _change(
+    device: Device,
+    batch: _Batch,
+    directions: Tensors,
+    numbers: Numbers,
+    gamma: float | Tensor,
+    wanted: set[str],
+) -> dict[str, Tensor]:
+    """How the gradients that are wanted change in the directions of the series (or costs) and of gamma."""
+    from ..cuda_ext._data import View
+    from ..cuda_ext._second_order import Directions, group_second_order, second_order_groups
+
+    like = batch.like
+    kernels = _kernels(device, np.dtype(str(like.dtype).removeprefix("torch.")), numbers, gamma)
+    rows: list[tuple[Any, Lengths]] = []  # on the device, and of each sample
+    sizes = [batch.n * batch.m] if batch.of_costs else [batch.n * batch.features, batch.m * batch.features]
+    for packed, direction, size in zip(batch.packed, directions, sizes, strict=False):
+        rows.append((None if direction is None else device.wrap(packed.rows_of(direction)), _offsets(size)))
+    last = directions[-1]
+    rows.append(
+        (None if last is None else device.wrap(last.to(like.dtype).contiguous()), np.arange(batch.count + 1))
+    )
+    names = ("costs", "gamma") if batch.of_costs else ("x", "y", "gamma")
+    asked = {"spread" if name == "gamma" else name for name in wanted}
+    parts: dict[str, list[Tensor]] = {name: [] for name in ("value", *asked)}
+    for group in second_order_groups(kernels.runtime, batch.n, batch.m, kernels.store):
+        begin, end = group.first, group.last
+        problem = _problem(device, kernels, batch, begin, end, 0)
+        views = [
+            None if whole is None else View(whole, int(at[begin]), int(at[end] - at[begin]))
+            for whole, at in rows
+        ]
+        of_group = Directions(**dict(zip(names, views, strict=True)))
+        found = group_second_order(kernels, problem, of_group, asked, group.budget)
+        for name, buffer in found.items():
+            parts[name].append(device.tensor(buffer, buffer.count))
+    joined = {name: torch.cat(found) for name, found in parts.items()}
+    good = _good(batch, joined["value"], gamma)
+    places = {"x": 0, "y": -1, "costs": 0}
+    result = {name: batch.packed[places[name]].unpack(joined[name], good) for name in places.keys() & asked}
+    if "gamma" in wanted:
+        slope = (
+            torch.zeros_like(joined["spread"])
+            if isinstance(gamma, float) and gamma == 0
+            else -joined["spread"] / gamma
+        )
+        result["gamma"] = torch.where(good, slope.to(like.dtype), torch.nan)
+    return result
+
+
+def _good(batch: _Batch, values: Tensor, gamma: float | Tensor) -> Tensor:
+    """Samples with a result; their values are NaN where the costs overflow."""
+    good = batch.usable & ~values.isnan()
+    return good & torch.isfinite(gamma) & (gamma > 0) if isinstance(gamma, Tensor) else good
+
+
+def _by_gamma(
     device: Device,
     tensors: tuple[Tensor, ...],
+    directions: Tensors | None,
     x_lengths: Tensor | None,
     y_lengths: Tensor | None,
     gammas: Tensor | None,
@@ -283,23 +343,34 @@ def _first(
     numbers: Numbers,
     wanted: set[str],
 ) -> dict[str, Tensor]:
-    """Values and gradients of all samples, each with its gamma."""
-    lengths = (x_lengths, y_lengths, numbers.band, numbers.band_parameter)
+    """What is wanted of all samples, each with its gamma: gradients, or with directions how these change."""
+
+    def solve(gamma: float | Tensor) -> dict[str, Tensor]:
+        batch = _Batch(tensors, x_lengths, y_lengths, numbers.band, numbers.band_parameter)
+        if directions is None:
+            return _solve(device, batch, numbers, gamma, wanted)
+        return _change(device, batch, directions, numbers, gamma, wanted)
+
     if gammas is None:
-        return _solve(device, _Batch(tensors, *lengths), numbers, float(gamma), wanted)
+        return solve(float(gamma))
     if gammas.numel() == 1:
         number = gammas.to(tensors[0].device, torch.float64).reshape(1).contiguous()
-        if number.is_cuda:  # a wrong one gives NaN, without a look at it
-            return _solve(device, _Batch(tensors, *lengths), numbers, number, wanted)
-        number = check_gammas(number, 1)
-        return _solve(device, _Batch(tensors, *lengths), numbers, float(number), wanted)
+        # On the GPU a wrong one gives NaN, without a look at it.
+        return solve(number if number.is_cuda else float(check_gammas(number, 1)))
     result: dict[str, Tensor] = {}
     checked = check_gammas(gammas, tensors[0].shape[0]).reshape(-1)
     for value in checked.unique().tolist():
         chosen = torch.nonzero(checked == value)[:, 0]
-        some = tuple(tensor[chosen.to(tensor.device)] for tensor in tensors)
-        rows, columns = (None if v is None else v.cpu()[chosen] for v in (x_lengths, y_lengths))
-        found = _first(device, some, rows, columns, None, value, numbers, wanted)
+
+        def some(tensor: Tensor | None, chosen: Tensor = chosen) -> Any:
+            return None if tensor is None else tensor[chosen.to(tensor.device)]
+
+        found = _by_gamma(
+            device,
+            tuple(some(tensor) for tensor in tensors),
+            None if directions is None else tuple(some(tensor) for tensor in directions),
+            *(some(x_lengths), some(y_lengths), None, value, numbers, wanted),
+        )
         for name, part in found.items():
             if name not in result:
                 result[name] = part.new_empty((tensors[0].shape[0], *part.shape[1:]))
@@ -332,7 +403,7 @@ def soft_dtw(
         return tuple(_library.empty_first(x, y, wanted))
     names = {"value": 0, "x": X, "y": Y, "entropy": GAMMA}
     numbers, chosen = Numbers(cost, scale, band, band_parameter), _names(names, wanted)
-    found = _first(device, (x, y), x_lengths, y_lengths, gammas, gamma, numbers, chosen)
+    found = _by_gamma(device, (x, y), None, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
     return _gathered(found, names, wanted, x)
 
 
@@ -354,7 +425,62 @@ def soft_dtw_of_costs(
         return tuple(_library.empty_first_of_costs(costs, wanted))
     names = {"value": 0, "alignment": X, "entropy": GAMMA}
     numbers, chosen = Numbers(cost, scale, band, band_parameter), _names(names, wanted)
-    found = _first(device, (costs,), x_lengths, y_lengths, gammas, gamma, numbers, chosen)
+    found = _by_gamma(device, (costs,), None, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
+    return _gathered(found, names, wanted, costs)
+
+
+def soft_dtw_second_order(
+    device: Device,
+    x: Tensor,
+    y: Tensor,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    gammas: Tensor | None,
+    gamma: float,
+    cost: int,
+    scale: float,
+    band: int,
+    band_parameter: float,
+    x_direction: Tensor | None,
+    y_direction: Tensor | None,
+    gamma_direction: Tensor | None,
+    wanted: int,
+) -> Results:
+    """As `_cpu.soft_dtw_second_order`."""
+    if x.shape[0] == 0:
+        return tuple(_library.empty_second(x, y, wanted))
+    names = {"x": X, "y": Y, "gamma": GAMMA}
+    numbers, directions = (
+        Numbers(cost, scale, band, band_parameter),
+        (x_direction, y_direction, gamma_direction),
+    )
+    chosen = _names(names, wanted)
+    found = _by_gamma(device, (x, y), directions, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
+    return _gathered(found, names, wanted, x)
+
+
+def soft_dtw_of_costs_second_order(
+    device: Device,
+    costs: Tensor,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    gammas: Tensor | None,
+    gamma: float,
+    cost: int,
+    scale: float,
+    band: int,
+    band_parameter: float,
+    alignment_direction: Tensor | None,
+    gamma_direction: Tensor | None,
+    wanted: int,
+) -> Results:
+    """As `_cpu.soft_dtw_of_costs_second_order`."""
+    if costs.shape[0] == 0:
+        return tuple(_library.empty_second_of_costs(costs, wanted))
+    names = {"costs": X, "gamma": GAMMA}
+    numbers, directions = Numbers(cost, scale, band, band_parameter), (alignment_direction, gamma_direction)
+    chosen = _names(names, wanted)
+    found = _by_gamma(device, (costs,), directions, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
     return _gathered(found, names, wanted, costs)
 
 
@@ -384,18 +510,11 @@ def _on_gpu(operator: Callable[..., Results], tensor: Tensor, *arguments: Any) -
     return operator(Gpu(tensor), tensor, *arguments)
 
 
-def _on_host(operator: Callable[..., Results], *arguments: Any) -> Results:
-    """By the CPU engine, and back."""
-    place = arguments[0].device
-    results = operator(*[value.cpu() if isinstance(value, Tensor) else value for value in arguments])
-    return tuple(result.to(place) for result in results)
-
-
 _KERNELS: dict[str, Callable[..., Any]] = {
     "soft_dtw": partial(_on_gpu, soft_dtw),
     "soft_dtw_of_costs": partial(_on_gpu, soft_dtw_of_costs),
-    "soft_dtw_second_order": partial(_on_host, _cpu.soft_dtw_second_order),
-    "soft_dtw_of_costs_second_order": partial(_on_host, _cpu.soft_dtw_of_costs_second_order),
+    "soft_dtw_second_order": partial(_on_gpu, soft_dtw_second_order),
+    "soft_dtw_of_costs_second_order": partial(_on_gpu, soft_dtw_of_costs_second_order),
     "cdist_soft_dtw": cdist,
 }
 for _name, _kernel in _KERNELS.items():
