@@ -1,32 +1,35 @@
-// Threads for the length of one call: nothing survives it, so forking later is safe.
+// Threads for the work of one call.
 #pragma once
 
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <thread>
-#include <vector>
 
 namespace sdtw {
 
+// Runs call(work, thread) for thread = 0 .. n - 1, all at the same time, the first one here.
+void run_threads(int n, void (*call)(void *work, int thread) noexcept, void *work);
+
 // Runs work(thread) for thread = 0 .. n - 1, the first one here. The first exception stops the others and is rethrown.
 template <class Work> void run_team(int n, std::atomic<bool> &stop, Work &&work) {
-    std::exception_ptr error;
-    std::mutex mutex;
-    auto guarded = [&](int thread) {
+    struct Team {
+        Work &work;
+        std::atomic<bool> &stop;
+        std::mutex mutex;
+        std::exception_ptr error;
+    } team{work, stop, {}, {}};
+    auto call = [](void *data, int thread) noexcept {
+        Team &mine = *static_cast<Team *>(data);
         try {
-            work(thread);
+            mine.work(thread);
         } catch (...) {
-            std::lock_guard<std::mutex> lock(mutex);
-            if (!error) error = std::current_exception();
-            stop = true;
+            std::lock_guard<std::mutex> lock(mine.mutex);
+            if (!mine.error) mine.error = std::current_exception();
+            mine.stop = true;
         }
     };
-    std::vector<std::thread> others;
-    for (int i = 1; i < n; ++i) others.emplace_back(guarded, i);
-    guarded(0);
-    for (std::thread &other : others) other.join();
-    if (error) std::rethrow_exception(error);
+    run_threads(n, call, &team);
+    if (team.error) std::rethrow_exception(team.error);
 }
 
 }  // namespace sdtw

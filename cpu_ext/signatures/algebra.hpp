@@ -19,6 +19,7 @@ template <class T> struct Product {
     T *a_gradient, *b_gradient;                               // in the adjoint
     Index offset[most_depth + 1];                             // where level k begins
     Index power[most_depth + 1];                              // channels^k
+    Index next_a = 0;                                         // from a to the mirrored factor of the next product
     Index beginning[most_depth + 1], ending[most_depth + 1];  // of the word so far: its first i letters, the others
 
     Product(int channels_, int depth_, T alpha_, T beta_, const T *a_, const T *b_, T *c_, T *a_gradient_ = nullptr,
@@ -34,9 +35,13 @@ template <class T> struct Product {
         power[0] = 1;
     }
 
-    // The children of the word `node` of `length` letters; `mirrored`: the factor a is, not with adjoint.
+    // The words that begin with the word `node` of `length` letters. `mirrored`: the factor a is, not with adjoint.
     template <bool adjoint, bool mirrored = false> void run(int length = 0, Index node = 0) {
         const int level = length + 1;
+        if constexpr (!adjoint)
+            if (level + 1 == depth)
+                return with_constant<most_factors>(length,
+                                                   [&]<int fixed>() { two_levels<mirrored, fixed>(length, node); });
         const Index reversed = mirrored && length > 0 ? beginning[length] : 0;
         in_pieces<siblings>(channels, [&]<int H>(int first) {
             const Index at = (offset[level] + node * channels + first) * L;
@@ -87,6 +92,54 @@ template <class T> struct Product {
             run<adjoint, mirrored>(level, node * channels + letter);
         }
         for (int i = 1; i < level; ++i) ending[i] = parent[i];
+    }
+
+  private:
+    static constexpr int most_factors = 6;  // beginnings of a word that are kept in registers
+
+    // The children of a word of depth - 2 letters and their children, nearly all words there are: for each beginning of
+    // the word its number stays where it is, and the numbers of b that it meets are neighbours. Members are copied, or
+    // each store would make the compiler read them again.
+    template <bool mirrored, int fixed> void two_levels(int length, Index node) {
+        const int n = fixed >= 0 ? fixed : length, d = channels;
+        const Index size = d * L, reversed = mirrored && length > 0 ? beginning[length] : 0;
+        Vec<T> x[fixed >= 0 ? fixed + 1 : most_depth];
+        const T *one[fixed >= 0 ? fixed + 1 : most_depth], *two[fixed >= 0 ? fixed + 1 : most_depth];
+        for (int i = 1; i <= n; ++i) {
+            x[i - 1] = load<T>(a + (offset[i] + beginning[i]) * L);
+            one[i - 1] = b + (offset[n + 1 - i] + ending[i] * d) * L;
+            two[i - 1] = b + (offset[n + 2 - i] + ending[i] * d * d) * L;
+        }
+        const Vec<T> scale_a = splat<T>(alpha), scale_b = splat<T>(beta);
+        const bool with_a = alpha != T(0);
+        const Index ahead = next_a, next = mirrored ? power[n + 1] * L : L;
+        const Index step = mirrored ? power[n] * L : L, long_step = mirrored ? step : size;
+        const T *before = a + (offset[n + 1] + (mirrored ? reversed : node * d)) * L;
+        const T *mirror = a + (offset[n + 2] + (mirrored ? reversed : node * d * d)) * L;
+        const T *words = b, *other = b + (offset[n + 1] + node * d) * L,
+                *others = b + (offset[n + 2] + node * d * d) * L;
+        T *to = c + (offset[n + 1] + node * d) * L, *ends = c + (offset[n + 2] + node * d * d) * L;
+        for (int letter = 0; letter < d; ++letter) {
+            const Vec<T> last = load<T>(before + letter * step);
+            Vec<T> sum = scale_b * load<T>(other + letter * L);
+            if (with_a) sum = fma<T>(scale_a, last, sum);
+            for (int i = 0; i < n; ++i) sum = fma<T>(x[i], load<T>(one[i] + letter * L), sum);
+            store<T>(to + letter * L, sum);
+            in_pieces<siblings>(d, [&]<int H>(int h) {
+                Vec<T> sums[H];
+                const T *own = mirror + letter * long_step + h * next;
+                const Index at = letter * size + h * L;
+                for (int g = 0; g < H; ++g) sums[g] = scale_b * load<T>(others + at + g * L);
+                if (with_a)
+                    for (int g = 0; g < H; ++g) sums[g] = fma<T>(scale_a, load<T>(own + g * next), sums[g]);
+                if constexpr (mirrored)  // the factor of the next window, which has left the second cache
+                    for (int g = 0; g < H; ++g) __builtin_prefetch(own + g * next + ahead, 0, 2);
+                for (int i = 0; i < n; ++i)
+                    for (int g = 0; g < H; ++g) sums[g] = fma<T>(x[i], load<T>(two[i] + at + g * L), sums[g]);
+                for (int g = 0; g < H; ++g) sums[g] = fma<T>(last, load<T>(words + (h + g) * L), sums[g]);
+                for (int g = 0; g < H; ++g) store<T>(ends + at + g * L, sums[g]);
+            });
+        }
     }
 };
 

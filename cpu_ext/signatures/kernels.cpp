@@ -38,10 +38,7 @@ void sliding(const Group<T> &a, const Group<T> &b, const Index start[], Index st
     const Index words = count_words(a.channels, a.depth), size = words * L, steps = a.longest;
     GroupRun<T> endings(a, {a.scratch}, true, false), beginnings(b, {b.scratch}, true, false);
     endings.begin();
-    for (Index t = steps - 1; t >= 0; --t) {
-        endings.step(t);
-        for (Index i = 0; i < size; i += L) store<T>(room + t * size + i, load<T>(endings.state() + i));
-    }
+    for (Index t = steps - 1; t >= 0; --t) endings.step(t, room + t * size);
     beginnings.begin();
     for (Index t = 0; t < steps; ++t) {
         T *rows[L];
@@ -53,8 +50,9 @@ void sliding(const Group<T> &a, const Group<T> &b, const Index start[], Index st
         }
         if (any_row) {
             T *product = room + steps * size;
-            Product<T>(a.channels, a.depth, T(1), T(1), room + t * size, beginnings.state(), product)
-                .template run<false, true>();
+            Product<T> join(a.channels, a.depth, T(1), T(1), room + t * size, beginnings.state(), product);
+            join.next_a = size;
+            join.template run<false, true>();
             lanes_to_rows<T>(product, words, rows);
         }
         if (t + 1 < steps) beginnings.step(t);

@@ -74,19 +74,20 @@ template <class T> class GroupRun {
 
     Index used() const { return work_.used; }
 
-    // One step at a time, in any order: the state begins with 1, each step multiplies it by exp(z_t).
+    // One step at a time, in any order: the state begins with 1, each step multiplies it by exp(z_t). The new state
+    // stands where `to` says.
     void begin() {
         prepare();
         zero(state_, nodes_);
     }
-    void step(Index t) {
+    void step(Index t, T *to = nullptr) {
         const Index first = t - t % block_steps;
         if (first != loaded_) load_increments(first, block_steps), loaded_ = first;
-        Walk<T> w = walk(g_.depth, state_);
-        w.z += (t - first) * d_ * L;
-        w.prefix_z += (t - first) * g_.prefix * L;
-        w.steps = 1;
-        descend<T>(w, 0, root_, 0);
+        T *from = state_;
+        if (to) state_ = to;
+        if (try_advance_once<T>(walk_step(from, t - first), root_, state_ - from)) return;
+        if (state_ != from) copy(from, state_, nodes_);
+        descend<T>(walk_step(state_, t - first), 0, root_, 0);
     }
     const T *state() const { return state_; }
 
@@ -186,6 +187,14 @@ template <class T> class GroupRun {
             w.chain[k] = chain_[k];
             w.chain_gradient[k] = chain_gradient_[k];
         }
+        return w;
+    }
+
+    Walk<T> walk_step(T *state, Index t) const {
+        Walk<T> w = walk(g_.depth, state);
+        w.z += t * d_ * L;
+        w.prefix_z += t * g_.prefix * L;
+        w.steps = 1;
         return w;
     }
 

@@ -171,14 +171,19 @@ template <int most, class Work> SDTW_INLINE void in_pieces(int n, Work &&work) {
     }
 }
 
-// Calls work<R> with R as a constant where it is small, else with 0.
-template <int R = 2, class Work> SDTW_INLINE void with_chains(int chains, Work &&work) {
-    if constexpr (R > unrolled)
-        work.template operator()<0>();
-    else if (chains == R)
-        work.template operator()<R>();
+// Calls work<n> with n as a constant where it is at most `most`, else with -1.
+template <int most, int n = 0, class Work> SDTW_INLINE void with_constant(int value, Work &&work) {
+    if constexpr (n > most)
+        work.template operator()<-1>();
+    else if (value == n)
+        work.template operator()<n>();
     else
-        with_chains<R + 1>(chains, work);
+        with_constant<most, n + 1>(value, work);
+}
+
+// For lists of chains, which begin with two.
+template <class Work> SDTW_INLINE void with_chains(int chains, Work &&work) {
+    with_constant<unrolled, 2>(chains, work);
 }
 
 template <class T, int G> void finish_all(const Walk<T> &w, int level, const T *chain, Index node) {
@@ -246,6 +251,39 @@ void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T 
                                         w.letter_gradients_of(level) + g * L);
         });
     });
+}
+
+// One increment alone: all chains of a node stay in registers. The result may go elsewhere, to `shift` numbers after the
+// state. R: how many chains a node has.
+template <class T, int R> void advance_once(const Walk<T> &w, const Vec<T> *chain, Index node, Index shift) {
+    constexpr int L = lane_count<T>;
+    const int level = w.depth - R, fan = w.fan(level);
+    const T *z = w.letters_of(level);
+    for (int g = 0; g < fan; ++g) {
+        const Vec<T> letter = load<T>(z + g * L);
+        T *at = w.state[level + 1] + (node * fan + g) * L;
+        const Vec<T> s = load<T>(at);
+        store<T>(at + shift, fma<T>(chain[0], letter, s));
+        if constexpr (R > 1) {
+            Vec<T> child[R - 1];
+            for (int q = 1; q < R; ++q)
+                child[q - 1] = fma<T>(chain[q], letter, q == 1 ? s : s * factorials<T>.inverse[q]);
+            advance_once<T, R - 1>(w, child, node * fan + g, shift);
+        }
+    }
+}
+
+// Whether advance_once has code for the depth, and runs it.
+template <class T, int R = unrolled> SDTW_INLINE bool try_advance_once(const Walk<T> &w, const T *root, Index shift) {
+    if constexpr (R == 0) {
+        return false;
+    } else {
+        if (w.depth != R) return try_advance_once<T, R - 1>(w, root, shift);
+        Vec<T> chain[R];
+        for (int q = 0; q < R; ++q) chain[q] = load<T>(root + q * lane_count<T>);
+        advance_once<T, R>(w, chain, 0, shift);
+        return true;
+    }
 }
 
 }  // namespace sdtw::SDTW_ISA

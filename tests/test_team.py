@@ -1,0 +1,75 @@
+"""Threads that the engine keeps between calls."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PRELUDE = """
+import os, signal, sys, threading
+import numpy as np
+from sktime_sdtw.signatures import signature
+
+signal.alarm(60)  # a deadlock ends the process
+x = np.random.default_rng(0).normal(size=(64, 200, 4)) * 0.1
+expected = signature(x, 4)
+
+def check(n_jobs=3):
+    assert np.array_equal(signature(x, 4, n_jobs=n_jobs), expected)
+"""
+
+FORK = """
+check()
+for _ in range(3):  # a child, and a child's child
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        assert status == 0, status
+        check()
+        break
+    check()
+os._exit(0)
+"""
+
+THREADS = """
+failed = []
+
+def run():
+    try:
+        for _ in range(20):
+            check()
+    except BaseException as error:
+        failed.append(error)
+
+threads = [threading.Thread(target=run) for _ in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert not failed, failed
+"""
+
+FEW = """
+check()
+before = len(os.listdir("/proc/self/task"))
+for n_jobs in (2, 3) * 20:
+    check(n_jobs)
+assert len(os.listdir("/proc/self/task")) == before
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(FORK, marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork"), id="fork"),
+        pytest.param(THREADS, id="threads"),
+        pytest.param(
+            FEW, marks=pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc"), id="few"
+        ),
+    ],
+)
+def test_kept_threads(code, tmp_path):
+    done = subprocess.run([sys.executable, "-c", PRELUDE + code], capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
