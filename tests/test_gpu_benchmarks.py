@@ -51,7 +51,7 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     (data,) = tmp_path.glob("*.json")
     report = json.loads(data.read_text())
     assert report["dry_run"]
-    for name in ("pairwise", "training", "long", "transfer", "first", "threshold"):
+    for name in ("pairwise", "training", "second", "long", "transfer", "first", "threshold"):
         rows = report["steps"][name]["result"]
         assert rows
         assert not [row["skipped"] for row in rows if "skipped" in row]
@@ -59,7 +59,7 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     page = data.with_suffix(".md").read_text()
     assert "dry run" in page
     assert "| **no** |" not in page  # nothing is judged
-    assert len(tables(page)) == 6
+    assert len(tables(page)) == 7
     check_tables(page)
 
 

@@ -23,7 +23,9 @@ class Row:
         Time steps.
     d : int
         Features.
-    kind : {"pairwise", "dtw", "training"}
+    kind : {"pairwise", "dtw", "training", "product", "dilate"}
+        All pairs; value and both gradients of pairs; a Hessian-vector product with respect to both series;
+        the gradient of a loss of shape and time. The last two for tensors only.
     data : {"walks", "normal"}
         Z-normalised random walks; or independent normal numbers, as the published grid has them.
     modelled : bool
@@ -46,8 +48,8 @@ class Row:
 
     @property
     def training(self) -> bool:
-        """Values and both gradients of pairs."""
-        return self.kind == "training"
+        """Of pairs, by gradients."""
+        return self.kind not in ("pairwise", "dtw")
 
     @property
     def cells(self) -> int:
@@ -78,6 +80,8 @@ class Row:
 
     def call(self, sdtw: Any, x: Any, y: Any, device: str) -> Any:
         """Our function on these series."""
+        if self.kind in ("product", "dilate"):
+            raise NotImplementedError("Second derivatives are computed for tensors.")
         if self.kind == "training":
             return sdtw.paired_soft_dtw_gradient(x, y, gamma=self.gamma, wrt=("x", "y"), device=device)
         if self.kind == "dtw":
@@ -90,9 +94,24 @@ class Row:
             gamma = 0.0 if self.kind == "dtw" else self.gamma
             return functional.cdist_soft_dtw(x, y, gamma=gamma, bandwidth=self.radius)
         x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
+        if self.kind == "dilate":
+            shape, time = functional.shape_and_time(x, y, gamma=self.gamma)
+            (shape + time).sum().backward()
+            return shape.detach(), x.grad, y.grad
         value = functional.soft_dtw(x, y, gamma=self.gamma)
+        if self.kind == "product":
+            return _product(value.sum(), (x, y))
         value.sum().backward()
         return value.detach(), x.grad, y.grad
+
+
+def _product(value: Any, leaves: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The Hessian times the leaves."""
+    import torch
+
+    slopes = torch.autograd.grad(value, leaves, create_graph=True)
+    along = sum((slope * leaf.detach()).sum() for slope, leaf in zip(slopes, leaves, strict=True))
+    return torch.autograd.grad(along, leaves)
 
 
 def _pairwise(name: str, title: str, **more: Any) -> Row:
@@ -103,6 +122,12 @@ def _training(b: int, n: int, d: int) -> Row:
     return Row(
         f"training-{b}-{n}-{d}", f"B = {b}, N = {n}, D = {d}", b, b, n, n, d, kind="training", data="normal"
     )
+
+
+def _second(kind: str, b: int, n: int, d: int) -> Row:
+    what = {"product": "Hessian-vector product", "dilate": "shape and time"}[kind]
+    title = f"{what}, B = {b}, N = {n}, D = {d}"
+    return Row(f"{kind}-{b}-{n}-{d}", title, b, b, n, n, d, kind=kind, data="normal", modelled=False)
 
 
 PAIRWISE = [
@@ -117,9 +142,14 @@ PAIRWISE = [
     _pairwise("pairwise-dtw", "d = 1, DTW", kind="dtw"),
 ]
 TRAINING = [_training(*sizes) for sizes in GRID]
+SECOND = [
+    _second(kind, *sizes)
+    for kind in ("product", "dilate")
+    for sizes in ((32, 128, 8), (32, 512, 1), (32, 512, 64))
+]
 LONG = Row("long", "one pair of 100,000, value and both gradients", 1, 1, 100_000, 100_000, kind="training")
 TRANSFER = Row("transfer", "5000×5000 of 256, NumPy in and out", 5000, 5000, 256, 256)
-ROWS = [*PAIRWISE, *TRAINING, LONG, TRANSFER]
+ROWS = [*PAIRWISE, *TRAINING, *SECOND, LONG, TRANSFER]
 
 # What a row must reach: in words here, as numbers below.
 TARGETS = {

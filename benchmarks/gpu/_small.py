@@ -18,12 +18,27 @@ def ragged(rng: np.random.Generator, lengths: list[int], d: int, dtype: str) -> 
     return [rng.normal(size=(length, d)).astype(dtype) for length in lengths]
 
 
+def second_derivatives(x: np.ndarray, y: np.ndarray, cost: str, device: str) -> list[np.ndarray]:
+    """The Hessian times the series, and the slope of gamma's; by tensors."""
+    import torch
+
+    from sktime_sdtw.functional import soft_dtw
+
+    a, b = (torch.from_numpy(series).to(device).requires_grad_() for series in (x, y))
+    gamma = torch.tensor(0.5, device=device, requires_grad=True)
+    value = soft_dtw(a, b, gamma=gamma, cost=cost, x_lengths=[40, 7, 23], bandwidth=0.5)
+    first = torch.autograd.grad(value.sum(), (a, b, gamma), create_graph=True)
+    along = (first[0] * a.detach()).sum() + (first[1] * b.detach()).sum() + first[2]
+    return [part.detach().cpu().numpy() for part in torch.autograd.grad(along, (a, b, gamma))]
+
+
 def cases() -> Iterator[tuple[str, Callable[[str], Any]]]:
     """(what it is, the call on a device)."""
     rng = np.random.default_rng(0)
     for dtype in ("float32", "float64"):
         x, y = ragged(rng, [5, 40, 17, 9], 1, dtype), ragged(rng, [33, 8, 300], 1, dtype)
         x3, y3 = ragged(rng, [7, 21], 3, dtype), ragged(rng, [30, 6], 3, dtype)
+        padded = rng.normal(size=(2, 3, 40, 5)).astype(dtype)
         x9, y9 = ragged(rng, [12, 70], 9, dtype), ragged(rng, [70, 11], 9, dtype)
         for gamma in (1.0, 1e-4, 0.0):
             yield (
@@ -65,6 +80,11 @@ def cases() -> Iterator[tuple[str, Callable[[str], Any]]]:
             f"alignment, {dtype}",
             lambda device, x=x3, y=y3: sdtw.soft_dtw_alignment(x[0], y[0], device=device),
         )
+        for cost in ("sqeuclidean", "euclidean", "gak"):
+            yield (
+                f"second derivatives, {cost}, {dtype}",
+                lambda device, x=padded[0], y=padded[1], cost=cost: second_derivatives(x, y, cost, device),
+            )
         yield f"path, {dtype}", lambda device, x=x3, y=y3: sdtw.dtw_path(x[1], y[1], device=device)
 
 

@@ -144,6 +144,24 @@ def training(options: Options) -> list[dict[str, Any]]:
     return [guarded(row.name, options, lambda row=row: one(row)) for row in rows]
 
 
+def second(options: Options) -> list[dict[str, Any]]:
+    """Training steps with second derivatives, of tensors."""
+
+    def one(row: _rows.Row) -> dict[str, Any]:
+        call, kind = series_for(row, options)
+        found = {
+            "title": row.title,
+            "input": kind,
+            "cells": row.cells,
+            **_clock.measure(call, options.gpu, seconds=options.budget(1)),
+            "kernels": _clock.kernel_seconds(call, options.gpu),
+            "repeated": _same(lambda: call()[-1]),
+        }
+        return {**found, "peak": _clock.peak_bytes(lambda: series_for(row, options)[0], options.gpu)}
+
+    return [guarded(row.name, options, lambda row=row: one(row)) for row in options.rows(_rows.SECOND)]
+
+
 def _peer(row: _rows.Row, fused: bool, options: Options) -> dict[str, Any]:
     """SoftDTW-CUDA-Torch on the same numbers."""
     if options.peer is None:
@@ -329,6 +347,7 @@ def _crossings(points: list[dict[str, float]]) -> dict[str, Any]:
 STEPS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "pairwise": pairwise,
     "training": training,
+    "second": second,
     "long": long,
     "transfer": transfer,
     "first": first,

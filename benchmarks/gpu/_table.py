@@ -45,6 +45,7 @@ def markdown(report: dict[str, Any], model: Model) -> str:
         ("sanitize", _sanitize),
         ("pairwise", _pairwise),
         ("training", _training),
+        ("second", _second),
         ("long", _long),
         ("transfer", _transfer),
         ("first", _first),
@@ -203,6 +204,33 @@ def _training(results: Results, model: Model, judge: Judge) -> list[str]:
     if differences:
         why += [f"* largest difference of theirs from ours in double on the CPU: {max(differences):.1e}"]
     return _table(heads, rows) + _skipped(results) + (["", *why] if why else [])
+
+
+def _second(results: Results, model: Model, judge: Judge) -> list[str]:
+    rows = [
+        [
+            result["title"],
+            result["input"],
+            seconds(result["device_s"]),
+            seconds(result["kernels"]["all"]) if result["kernels"] else "",
+            size(result["peak"]["allocated"]),
+            size(result["peak"]["reserved"]),
+            "yes" if result["repeated"] else "**no**",
+            _clock(result),
+        ]
+        for result in _measured(results)
+    ]
+    heads = [
+        "second derivatives",
+        "input",
+        "time",
+        "kernels",
+        "peak memory",
+        "reserved",
+        "same bits again",
+        "clock",
+    ]
+    return _table(heads, rows) + _skipped(results)
 
 
 def _long(results: Results, model: Model, judge: Judge) -> list[str]:
