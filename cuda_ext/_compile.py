@@ -6,10 +6,12 @@ import functools
 import importlib.metadata
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ._cache import Binary, KernelCache, key_of
+from ._nvrtc import Nvrtc, NvrtcError, open_nvrtc
 from ._sources import KernelSpec
 
 # Turing: the first with independent progress of the lanes of a warp and everything that the kernels use.
@@ -22,6 +24,7 @@ _EMBEDDED = frozenset({72, 87, 88, 101, 110})
 # where one rounding is wanted the kernels say so. Everything is device code by default: before version 13.2
 # NVRTC asks for __device__ at every lambda otherwise. All of it is part of the key of the cache.
 _OPTIONS = {"std": "c++17", "fma": False, "device_as_default_execution_space": True}
+_WORDS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space")  # the same for NVRTC itself
 
 
 class CompileError(RuntimeError):
@@ -58,10 +61,21 @@ def compile_kernel(spec: KernelSpec, architecture: str) -> tuple[Binary, str]:
     CompileError
         With the full log of NVRTC.
     """
+    compiled = _by_core if _has_core() else _directly
     try:
-        from cuda.core import Program, ProgramOptions
-    except ImportError as error:
-        raise CompileError(f"Kernels need cuda-core, which cannot be imported: {error}") from error
+        code, log = compiled(spec, architecture)
+    except Exception as error:  # NVRTC's own, and whatever loading the library may raise
+        said = str(error).replace("\0", "").strip()
+        raise CompileError(f"NVRTC cannot compile {spec} for {architecture}. {said}") from error
+    return Binary(architecture, code), log.replace("\0", "")
+
+
+def _by_core(spec: KernelSpec, architecture: str) -> tuple[bytes, str]:
+    from cuda.core import Program, ProgramOptions
+
+    # cuda.core takes the library that is loaded already, with its built-in functions.
+    with suppress(NvrtcError):
+        open_nvrtc()
     real = architecture.startswith("sm_")
     options = ProgramOptions(
         name=f"{spec.entry}.cu",
@@ -73,10 +87,28 @@ def compile_kernel(spec: KernelSpec, architecture: str) -> tuple[Binary, str]:
     log = io.StringIO()
     try:
         code = Program(spec.source(), "c++", options).compile("cubin" if real else "ptx", logs=log).code
-    except Exception as error:  # NVRTC's own, and whatever loading the library may raise
-        said = f"{error}\n{log.getvalue()}".replace("\0", "").strip()
-        raise CompileError(f"NVRTC cannot compile {spec} for {architecture}. {said}") from error
-    return Binary(architecture, bytes(code)), log.getvalue().replace("\0", "")
+    except Exception as error:
+        raise NvrtcError(f"{error}\n{log.getvalue()}") from error
+    return bytes(code), log.getvalue()
+
+
+def _directly(spec: KernelSpec, architecture: str) -> tuple[bytes, str]:
+    real = architecture.startswith("sm_")
+    words = [f"--gpu-architecture={architecture}", *_WORDS, *(["--ptxas-options=-v"] if real else [])]
+    words += [f"-D{name}={value}" for name, value in spec.defines]
+    return open_nvrtc().compile(spec.source(), f"{spec.entry}.cu", words, "CUBIN" if real else "PTX")
+
+
+def _has_core() -> bool:
+    """Whether cuda.core can be used; what came before its first version had other names."""
+    version = installed_version("cuda-core")
+    if version is None or int(version.split(".")[0]) < 1:
+        return False
+    try:
+        import cuda.core  # noqa: F401
+    except Exception:  # its bindings may be missing, or of another generation
+        return False
+    return True
 
 
 def read_resources(log: str) -> Resources:
@@ -170,12 +202,12 @@ def choose_architecture(capability: tuple[int, int], supported: Sequence[int]) -
 
 def supported_architectures() -> list[int]:
     """What the NVRTC of this environment can compile for, as numbers like 75."""
-    return [int(number) for number in _ask_nvrtc("nvrtcGetSupportedArchs")[0]]
+    return [int(number) for number in _ask_nvrtc(Nvrtc.architectures, "nvrtcGetSupportedArchs")]
 
 
 def nvrtc_version() -> tuple[int, int]:
     """(major, minor) of the NVRTC of this environment, which is loaded for that."""
-    major, minor = _ask_nvrtc("nvrtcVersion")
+    major, minor = _ask_nvrtc(Nvrtc.version, "nvrtcVersion")
     return int(major), int(minor)
 
 
@@ -200,14 +232,26 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def _ask_nvrtc(question: str) -> tuple[Any, ...]:
-    # The bindings look for the library in wheels, in conda's folders and in the system, in this order.
+def way_to_nvrtc() -> str:
+    """How kernels are compiled, for people."""
+    way = "through cuda.core" if _has_core() else "called directly"
+    with suppress(NvrtcError):
+        return f"{way}, {open_nvrtc().place}"
+    return way
+
+
+def _ask_nvrtc(directly: Callable[[Nvrtc], Any], question: str) -> Any:
+    try:
+        return directly(open_nvrtc())
+    except NvrtcError as error:
+        missing = error
+    # The bindings know more places, and other systems.
     try:
         from cuda.bindings import nvrtc
 
         status, *answer = getattr(nvrtc, question)()
     except Exception as error:  # the loader of the bindings has exceptions of its own
-        raise CompileError(f"NVRTC cannot be loaded: {error}") from error
+        raise CompileError(f"NVRTC cannot be loaded: {missing} cuda-bindings: {error}") from error
     if int(status) != 0:
         raise CompileError(f"NVRTC answers {question} with {status!r}.")
-    return tuple(answer)
+    return answer[0] if len(answer) == 1 else tuple(answer)

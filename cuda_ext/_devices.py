@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple
 
-from ._compile import OLDEST, CompileError, installed_version, nvrtc_version
+from ._compile import OLDEST, CompileError, nvrtc_version
 from ._driver import Driver, DriverError, open_driver
+from ._nvrtc import found_generation
 
 _START = "see 'Start locally' on pytorch.org for the command"
 
@@ -168,19 +169,15 @@ def _torch_obstacle(torch: ModuleType, driver: Driver) -> Obstacle | None:
 
 
 def _compiler_obstacle(torch: ModuleType, driver: Driver) -> Obstacle | None:
-    """What is missing to compile kernels: cuda-core, its bindings, NVRTC, all of the right generation."""
+    """What is missing to compile kernels: NVRTC, of a generation that the driver understands."""
     major = torch.version.cuda.split(".")[0]
-    install = f'Install it with: pip install "sktime-sdtw[cuda{major}]".'
-    for module, name in (("bindings", "cuda-bindings"), ("core", "cuda-core")):
-        if not _has_module("cuda", module):
-            return Obstacle(f"{name} is not installed. {install}")
-    # The bindings take the newer one where both are installed. Where neither is, it may come from conda or
-    # the system: load it to see.
-    wheels = [installed_version(name) for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")]
+    # The file's name says what it is. Without one it may be where only the linker or cuda.core finds it: load
+    # it to see.
     try:
-        nvrtc = next((int(version.split(".")[0]) for version in wheels if version), 0) or nvrtc_version()[0]
-    except CompileError:
-        return Obstacle(f"NVRTC, the compiler of the kernels, is not found. {install}", broken=True)
+        nvrtc = found_generation() or nvrtc_version()[0]
+    except CompileError as error:
+        install = f'Install it with: pip install "sktime-sdtw[cuda{major}]".'
+        return Obstacle(f"NVRTC, the compiler of the kernels, is not found. {install} ({error})", broken=True)
     newest = driver.version()
     if nvrtc > newest[0]:
         return Obstacle(
@@ -190,13 +187,6 @@ def _compiler_obstacle(torch: ModuleType, driver: Driver) -> Obstacle | None:
             broken=True,
         )
     return None
-
-
-def _has_module(package: str, name: str) -> bool:
-    try:
-        return importlib.util.find_spec(f"{package}.{name}") is not None
-    except ModuleNotFoundError:
-        return False
 
 
 # ── What "auto" chooses ────────────────────────────────────────────────────────────────────────

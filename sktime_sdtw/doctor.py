@@ -116,22 +116,24 @@ def _driver_version() -> Iterator[Finding]:
 
 
 def _compiler() -> Iterator[Finding]:
-    """cuda-core, its bindings and NVRTC, tried on a small kernel; that works without a GPU."""
+    """NVRTC and what goes with it, tried on a small kernel; that works without a GPU."""
     names = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
     versions = {name: _compile.installed_version(name) for name in names}
     found = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    missing = [name for name in ("cuda-core", "cuda-bindings") if versions[name] is None]
-    if missing:
-        yield Finding("compiler", f"{found or 'not installed'} (only a GPU needs it)")
+    yield Finding("compiler", found or "no package of it is installed")
+    try:
+        major, minor = _compile.nvrtc_version()
+    except _compile.CompileError as error:
+        # Where there is a GPU, `_gpus` says what is missing for it.
+        yield Finding("NVRTC", f"none (only a GPU needs it). {error}")
         return
-    yield Finding("compiler", found)
-    major, minor = _compile.nvrtc_version()
     supported = [number for number in _compile.supported_architectures() if number >= 75]
     begin = time.perf_counter()
     _compile.compile_kernel(_Probe("probe"), f"sm_{supported[0]}")
     seconds = time.perf_counter() - begin
     known = ", ".join(str(number / 10) for number in supported)
-    yield Finding("NVRTC", f"{major}.{minor}, for compute capability {known}; tried, {seconds:.2f} s")
+    way = _compile.way_to_nvrtc()
+    yield Finding("NVRTC", f"{major}.{minor}, {way}, for compute capability {known}; tried, {seconds:.2f} s")
 
 
 def _kernels_on_disk() -> Iterator[Finding]:

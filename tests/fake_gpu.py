@@ -259,10 +259,15 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch, folder: Path, **torch_options: A
     monkeypatch.setattr(_driver, "_opened", [_driver.Driver(torch.library)])
     monkeypatch.setattr(_compile, "compile_kernel", compile_now)
     monkeypatch.setattr(_compile, "supported_architectures", lambda: [75, 80, 86, 87, 88, 89, 90, 100, 120])
+
+    def found_generation() -> int | None:
+        version = versions.get("nvidia-cuda-nvrtc")
+        return int(version.split(".")[0]) if version else None
+
+    monkeypatch.setattr(_compile, "installed_version", versions.get)
+    monkeypatch.setattr(_devices, "found_generation", found_generation)
     for module in (_compile, _devices):
-        monkeypatch.setattr(module, "installed_version", versions.get)
         monkeypatch.setattr(module, "nvrtc_version", lambda: (13, 0))
-    monkeypatch.setattr(_devices, "_has_module", lambda package, name: f"{package}-{name}" in versions)
     monkeypatch.setenv("SKTIME_SDTW_CACHE", str(folder))
     forget()
     yield torch

@@ -134,8 +134,6 @@ def cannot_start(gpu, monkeypatch):
         ),
         (not_available(12020), True, "driver is for CUDA 12.2, and PyTorch was built for 13.0: update"),
         (not_available(), True, "PyTorch finds no GPU, though the driver has 1"),
-        (without("cuda-core"), False, r'cuda-core is not installed.*pip install "sktime-sdtw\[cuda13\]"'),
-        (without("cuda-bindings"), False, "cuda-bindings is not installed"),
         (no_nvrtc, True, r"NVRTC, the compiler of the kernels, is not found.*\[cuda13\]"),
         (without(nvidia_cuda_nvrtc="14.1.0"), True, r"is of CUDA 14, and the driver for CUDA 13.*\[cuda13\]"),
         (cannot_start, True, "CUDA cannot be started: out of memory"),
@@ -151,6 +149,12 @@ def test_the_one_thing_that_is_missing(gpu, monkeypatch, prepare, broken, text):
     assert problem.broken == broken
     assert _devices.usable_devices() == []
     assert _devices.choose(1e13, torch_is_loaded=True) == ("cpu", problem.text)
+
+
+def test_cuda_core_is_not_needed(gpu):
+    del gpu.installed["cuda-core"], gpu.installed["cuda-bindings"]
+    assert _devices.obstacle() is None
+    assert _compile.nvrtc_identity() == "nvidia-cuda-nvrtc 13.0.88"
 
 
 def test_nvrtc_from_elsewhere(gpu):
@@ -257,10 +261,14 @@ def test_a_check_that_fails_does_not_end_the_report(gpu, capsys, monkeypatch):
 
 
 def test_compiler_not_installed(no_driver, monkeypatch, capsys):
+    def missing():
+        raise CompileError("NVRTC cannot be loaded: it is not there")
+
     monkeypatch.setattr(_compile, "installed_version", lambda name: None)
+    monkeypatch.setattr(_compile, "nvrtc_version", missing)
     assert doctor.main([]) == 0
     report = capsys.readouterr().out
-    assert "compiler      not installed (only a GPU needs it)" in report
+    assert "NVRTC         none (only a GPU needs it). NVRTC cannot be loaded: it is not there" in report
     assert "torch         not installed" in report
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import pickle
+import re
 import sys
 import threading
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_gpu import FakeDriver, FakeTorch, argument, plugged_in
-from sktime_sdtw.cuda_ext import _compile, _copies, _devices, _runtime
+from sktime_sdtw.cuda_ext import _compile, _copies, _devices, _driver, _nvrtc, _runtime
 from sktime_sdtw.cuda_ext._cache import Binary, KernelCache
 from sktime_sdtw.cuda_ext._compile import (
     CompileError,
@@ -22,6 +25,7 @@ from sktime_sdtw.cuda_ext._compile import (
 from sktime_sdtw.cuda_ext._driver import Driver, DriverError
 from sktime_sdtw.cuda_ext._runtime import CudaRuntime, DeviceMemoryError, cuda_runtime
 from sktime_sdtw.cuda_ext._sources import KernelSpec
+from sktime_sdtw.cuda_ext._specs import make_spec
 
 
 class Scale(KernelSpec):
@@ -40,10 +44,16 @@ SCALE = Scale("scale", (("FACTOR", "2"),))
 
 # ── Compiling ───────────────────────────────────────────────────────────────────────────────────────
 
-needs_nvrtc = pytest.mark.skipif(
-    not (_devices._has_module("cuda", "core") and _devices._has_module("cuda", "bindings")),
-    reason="cuda-core or cuda-bindings is not installed: no kernel can be compiled",
-)
+
+def no_nvrtc() -> str:
+    try:
+        _compile.nvrtc_version()
+    except CompileError as error:
+        return str(error)
+    return ""
+
+
+needs_nvrtc = pytest.mark.skipif(bool(no_nvrtc()), reason=no_nvrtc() or "-")
 
 
 @needs_nvrtc
@@ -93,15 +103,22 @@ def test_built_for_a_device_and_kept(tmp_path, monkeypatch):
 
 
 def test_nothing_is_compiled_where_the_compiler_is_missing(monkeypatch):
+    monkeypatch.setattr(_nvrtc, "_opened", [])
+    monkeypatch.setattr(_nvrtc, "_candidates", lambda: iter(()))
+    monkeypatch.setattr(_nvrtc.ctypes, "CDLL", no_library)
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    with pytest.raises(CompileError, match="cuda-core"):
+    with pytest.raises(CompileError, match=r"NVRTC is not found: .*libnvrtc.so.13: no such file"):
         compile_kernel(SCALE, "sm_90")
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(CompileError, match="NVRTC cannot be loaded"):
         _compile.nvrtc_version()
 
 
-def test_ptx_for_a_newer_device(monkeypatch):
+def no_library(name):
+    raise OSError(f"{name}: no such file")
+
+
+def test_ptx_by_cuda_core(monkeypatch):
     """cuda.core checks PTX against the driver, so that it cannot be made without one: the call, then."""
     calls = []
 
@@ -117,10 +134,79 @@ def test_ptx_for_a_newer_device(monkeypatch):
     core = type(sys)("cuda.core")
     core.Program, core.ProgramOptions = Program, dict
     monkeypatch.setitem(sys.modules, "cuda.core", core)
+    monkeypatch.setattr(_compile, "_has_core", lambda: True)
     binary, log = compile_kernel(SCALE, "compute_120")
     assert binary == Binary("compute_120", b"// PTX")
     assert log == "a warning"
     assert calls == [("ptx", "compute_120", None)]
+
+
+@needs_nvrtc
+@pytest.mark.skipif(not _compile._has_core(), reason="cuda.core is not installed")
+def test_nvrtc_by_itself_makes_the_same_code(monkeypatch):
+    for spec in (SCALE, make_spec("spans", "float", (("REAL", "double"),))):
+        by_core, _ = compile_kernel(spec, "sm_90")
+        with monkeypatch.context() as without_core:
+            without_core.setattr(_compile, "_has_core", lambda: False)
+            directly, log = compile_kernel(spec, "sm_90")
+        assert directly == by_core
+        assert read_resources(log).spill_stores == 0
+
+
+@needs_nvrtc
+def test_nvrtc_by_itself(monkeypatch):
+    monkeypatch.setattr(_compile, "_has_core", lambda: False)
+    binary, _ = compile_kernel(SCALE, "compute_90")  # PTX, which cuda.core makes for a driver only
+    assert b".target sm_90" in binary.code
+    assert b".visible .entry scale" in binary.code
+    assert "directly" in _compile.way_to_nvrtc()
+    with pytest.raises(CompileError) as failure:
+        compile_kernel(Scale("scale", ()), "sm_90")
+    assert 'scale.cu(3): error: identifier "FACTOR" is undefined' in str(failure.value)
+    with pytest.raises(CompileError, match="invalid value for --gpu-architecture"):
+        compile_kernel(SCALE, "sm_17")
+
+
+@needs_nvrtc
+def test_the_same_nvrtc_is_asked_directly_and_through_the_bindings(monkeypatch):
+    pytest.importorskip("cuda.bindings")
+    direct = _compile.nvrtc_version(), _compile.supported_architectures()
+    monkeypatch.setattr(_nvrtc, "_opened", [])
+    monkeypatch.setattr(_nvrtc, "_load", lambda: no_nvrtc_here())
+    assert (_compile.nvrtc_version(), _compile.supported_architectures()) == direct
+
+
+def no_nvrtc_here():
+    raise _nvrtc.NvrtcError("it is not here")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of Linux")
+@pytest.mark.parametrize(
+    ("files", "torch", "expected"),
+    [
+        (["nvidia/cu13/lib/libnvrtc.so.13", "nvidia/cu13/lib/libnvrtc-builtins.so.13.0"], None, 0),
+        (["nvidia/cu13/lib/libnvrtc.alt.so.13", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12"], None, 1),
+        (["nvidia/cuda_nvrtc/lib/libnvrtc.so.12", "nvidia/cu13/lib/libnvrtc.so.13"], None, 1),
+        (["nvidia/cuda_nvrtc/lib/libnvrtc.so.12", "nvidia/cu13/lib/libnvrtc.so.13"], "12.8", 0),
+        (["torch/lib/libnvrtc-b51b459d.so.12", "torch/lib/libnvrtc-builtins.so.12.4"], "12.4", 0),
+        (["nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2"], "12.4", None),
+        (["nvidia/cu13/lib/libnvrtc.so"], None, None),
+    ],
+)
+def test_where_nvrtc_lies(tmp_path, monkeypatch, files, torch, expected):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "empty"), str(tmp_path), ""])
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "empty"))
+    monkeypatch.setattr(_nvrtc, "TOOLKIT", str(tmp_path / "empty"))
+    for name in ("CUDA_PATH", "CUDA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    version = types.SimpleNamespace(version=types.SimpleNamespace(cuda=torch))
+    monkeypatch.setitem(sys.modules, "torch", version)
+    found = next(_nvrtc._candidates(), None)
+    assert found == (None if expected is None else tmp_path / files[expected])
+    assert _nvrtc.found_generation() == (None if found is None else int(found.name.split(".so.")[1][:2]))
 
 
 NVRTC_12_6 = [50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90]
@@ -167,6 +253,53 @@ ptxas info    : Used 26 registers, used 1 barriers, 432 bytes cumulative stack s
 
 
 # ── The driver ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def prototypes(*names: str) -> dict[str, list[str]]:
+    """The C prototypes of a library as the installed bindings have them: types of the arguments by name."""
+    bindings = pytest.importorskip("cuda.bindings")
+    folder = Path(bindings.__path__[0])
+    text = "".join(path.read_text() for name in names if (path := folder / name).is_file())
+    if not text:
+        pytest.skip(f"these bindings have none of {', '.join(names)}")
+    found = re.findall(r"^cdef \w+ _(\w+)\((.*?)\) (?:except|nogil)", text, re.MULTILINE)
+    return {name: [part.rsplit(" ", 1)[0] for part in parts.split(", ") if part] for name, parts in found}
+
+
+def kind_of(type_: str) -> type:
+    """How an argument of a C type is passed."""
+    numbers = {"int": ctypes.c_int, "unsigned int": ctypes.c_uint, "size_t": ctypes.c_size_t}
+    enumerations = ("CUdevice", "CUresult", "CUfunction_attribute")  # and handles are pointers
+    return ctypes.c_int if type_ in enumerations else numbers.get(type_, ctypes.c_void_p)
+
+
+@pytest.mark.parametrize(
+    ("signatures", "files"),
+    [
+        (_driver._SIGNATURES, ("_internal/driver.pxd", "_bindings/cydriver.pxd")),
+        (_nvrtc._SIGNATURES, ("_internal/nvrtc.pxd", "_bindings/cynvrtc.pxd")),
+    ],
+    ids=["libcuda", "libnvrtc"],
+)
+def test_functions_are_called_as_the_bindings_call_them(signatures, files):
+    known = prototypes(*files)
+    for name, ours in signatures.items():
+        theirs = [kind_of(type_) for type_ in known[name]]
+        # Text and images go as bytes, where C has a pointer.
+        assert [ctypes.c_void_p if kind is ctypes.c_char_p else kind for kind in ours] == theirs, name
+
+
+def test_numbers_of_the_driver():
+    driver = pytest.importorskip("cuda.bindings.driver")
+    attribute = driver.CUfunction_attribute
+    assert _driver._ATTRIBUTES == {
+        "shared_bytes": attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
+        "local_bytes": attribute.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES,
+        "registers": attribute.CU_FUNC_ATTRIBUTE_NUM_REGS,
+    }
+    names = ("INVALID_IMAGE", "NO_BINARY_FOR_GPU", "UNSUPPORTED_PTX_VERSION", "ILLEGAL_ADDRESS")
+    assert list(_driver._HINTS) == [getattr(driver.CUresult, f"CUDA_ERROR_{name}") for name in names]
+    assert driver.CUresult.CUDA_ERROR_NO_DEVICE == 100  # _devices asks for it
 
 
 def test_arguments_arrive_as_the_kernel_reads_them():
