@@ -256,6 +256,10 @@ for _operator in (cdist, cdist_backward, cdist_second_order):
         torch.library.register_autocast(_operator, _device, torch.float32, lib=LIBRARY)
 
 
+def _number(direction: Tensor | None, like: Tensor) -> Tensor | None:
+    return None if direction is None else direction.to(like.dtype).reshape(())
+
+
 class _Cdist(torch.autograd.Function):
     """For torch.func, which does not look into registered operators."""
 
@@ -266,10 +270,22 @@ class _Cdist(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         keep(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:5])
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Any, ...]:
         return backward(_CdistBackward.apply, ctx, u)
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor | None, dy: Tensor | None, _n: Any, _m: Any, dg: Any, *_: Any) -> Tensor:
+        x, y = ctx.saved_tensors[:2]
+        rest = (ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter)
+        # The first result of the second order: how each value changes.
+        nothing = torch.zeros_like(empty_values(x, y))
+        changes: Tensor = _CdistSecondOrder.apply(nothing, *ctx.saved_tensors, *rest, dx, dy, _number(dg, x))[
+            0
+        ]
+        return changes
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
@@ -284,10 +300,23 @@ class _CdistBackward(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         keep_for_second_order(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:6])
 
     @staticmethod
     def backward(ctx: Any, *directions: Tensor | None) -> tuple[Any, ...]:
         return second_backward(_CdistSecondOrder.apply, ctx, *directions)
+
+    @staticmethod
+    def jvp(ctx: Any, du: Any, dx: Any, dy: Any, _n: Any, _m: Any, dg: Any, *_: Any) -> Results:
+        u, x, *others = ctx.saved_tensors
+        rest = (ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter)
+        changes = _CdistSecondOrder.apply(u, x, *others, *rest, dx, dy, _number(dg, x))[1:]
+        if du is not None:
+            of_u = _CdistBackward.apply(du, x, *others, *rest, ctx.wanted)
+            pairs = zip(changes, of_u, (X, Y, GAMMA), strict=True)
+            changes = tuple(a + b if ctx.wanted & bit else b for a, b, bit in pairs)
+        wanted = zip(changes, (X, Y, GAMMA), strict=True)
+        return tuple(change if ctx.wanted & bit else x.new_empty((0,)) for change, bit in wanted)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:

@@ -50,6 +50,30 @@ CALLS = {
 }
 
 
+@pytest.mark.parametrize("cost", ["sqeuclidean", "gak"])
+def test_second_derivatives_in_a_graph(cost):
+    x, y = torch.randn(4, 40, 2, device="cuda", requires_grad=True), torch.randn(4, 30, 2, device="cuda")
+
+    def product():
+        (slope,) = torch.autograd.grad(soft_dtw(x, y, gamma=0.5, cost=cost).sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), x)[0]
+
+    with capturable():
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                product()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            captured = product()
+    with torch.no_grad():
+        x.copy_(torch.randn(4, 40, 2, device="cuda"))
+    graph.replay()
+    torch.testing.assert_close(captured, product())
+
+
 @pytest.mark.parametrize("features", [1, 8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", CALLS)

@@ -14,6 +14,7 @@ from sktime_sdtw.functional import (  # noqa: E402
     soft_dtw_alignment,
     soft_dtw_divergence,
 )
+from sktime_sdtw.nn import DILATELoss, SoftDTWLoss  # noqa: E402
 
 SETTINGS = (0, 1.0, 0, 0.0)
 
@@ -68,6 +69,8 @@ CALLS = {
     "band": lambda x, y: soft_dtw(x, y, gamma=0.5, bandwidth=1),
     "divergence": lambda x, y: soft_dtw_divergence(x, y, gamma=0.5, cost="cosine"),
     "alignment": lambda x, y: soft_dtw_alignment(x, y, gamma=0.5)[1].square().sum((1, 2)),
+    "learned gamma": SoftDTWLoss(gamma=torch.nn.Parameter(torch.tensor(0.5))),
+    "DILATE": DILATELoss(),
 }
 
 
@@ -98,6 +101,19 @@ def test_exports(pair):
     program = torch.export.export(Model(), pair)
     assert any("soft_dtw" in str(node.target) for node in program.graph.nodes)
     assert torch.equal(program.module()(*pair), Model()(*pair))
+
+
+@pytest.mark.parametrize("name", ["soft_dtw", "divergence", "DILATE"])
+def test_exports_with_dynamic_shapes(name, pair):
+    class Model(torch.nn.Module):
+        def forward(self, x, y):
+            return CALLS[name](x, y)
+
+    batch, n, m = (torch.export.Dim(axis) for axis in ("batch", "n", "m"))
+    shapes = {"x": {0: batch, 1: n}, "y": {0: batch, 1: m}}
+    module = torch.export.export(Model(), pair, dynamic_shapes=shapes).module()
+    x, y = random(4, 6, 2), random(4, 9, 2, seed=1)
+    assert torch.equal(module(x, y), Model()(x, y))
 
 
 def test_func_grad_and_vmap(pair):

@@ -146,6 +146,26 @@ def test_operators_and_transforms():
     torch.testing.assert_close(rows[0], expected)
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_forward_mode(alone):
+    def values(x, y, gamma):
+        return cdist_soft_dtw(x, None if alone else y, gamma=gamma, x_lengths=[4, 2, 3])
+
+    def total(*tensors):
+        return values(*tensors).square().sum()
+
+    points = series(3, 4), series(2, 5, seed=1), torch.tensor(0.5, dtype=torch.float64)
+    ways = series(3, 4, seed=2), series(2, 5, seed=3), torch.tensor(0.3, dtype=torch.float64)
+    jacobians = torch.autograd.functional.jacobian(values, points)
+    along = [(j * way).reshape(*j.shape[:2], -1).sum(2) for j, way in zip(jacobians, ways, strict=True)]
+    torch.testing.assert_close(torch.func.jvp(values, points, ways)[1], sum(along))
+    hessians = torch.func.hessian(total, argnums=(0, 1, 2))(*points)
+    expected = torch.autograd.functional.hessian(total, points)
+    for row, expected_row in zip(hessians, expected, strict=True):
+        for part, expected_part in zip(row, expected_row, strict=True):
+            torch.testing.assert_close(part, expected_part)
+
+
 def test_empty_batches_and_bad_arguments():
     x, y = series(3, 4), series(2, 5)
     assert cdist_soft_dtw(x[:0], y).shape == (0, 2)
