@@ -66,13 +66,13 @@ class Kernels:
     def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Argument]) -> None:
         self.runtime.launch(spec, blocks, threads, arguments)
 
-    def prepare_values(self, variant: Variant, paired: bool) -> None:
+    def prepare_values(self, variant: Variant, n_features: int, *, paired: bool) -> None:
         """Begin to compile what values will need, side by side."""
         sweeps = []
         for method in self.likely:
             arithmetic = arithmetic_of(method, self.store)
             sweeps.append(self._sweep_spec("sweep", variant, arithmetic, PAIRED=int(paired)))
-        self._prepare(sweeps, variant, paired)
+        self._prepare(sweeps, variant, n_features, paired=paired)
 
     def prepare_gradients(
         self, variant: Variant, n_features: int, wanted: Collection[str], chunks: bool
@@ -90,21 +90,24 @@ class Kernels:
         if variant.dim == 0:
             of_y = [name == "y" for name in ("x", "y") if name in wanted]
             found += [self._products_spec(arithmetic, n_features, of_y=kind) for kind in of_y]
-        self._prepare(found, variant, True)
+        self._prepare(found, variant, n_features, paired=True)
 
-    def _prepare(self, sweeps: list[KernelSpec], variant: Variant, paired: bool) -> None:
+    def _prepare(self, sweeps: list[KernelSpec], variant: Variant, n_features: int, *, paired: bool) -> None:
         prepare = getattr(self.runtime, "prepare", None)  # emulated devices compile when they launch
         if prepare is None:
             return
         if variant.dim == 0:
-            sweeps = [*sweeps, self._table_spec(arithmetic_of(self.likely[0], self.store), False)]
+            arithmetic = arithmetic_of(self.likely[0], self.store)
+            sweeps = [*sweeps, self._table_spec(arithmetic, n_features, slope=False)]
         prepare([*sweeps, self._spec("ranges"), self._classify_spec(paired)])
 
     def _classify_spec(self, paired: bool) -> KernelSpec:
         return self._spec("classify", COST=self.cost, BAND=self.band, PAIRED=int(paired))
 
-    def _table_spec(self, arithmetic: Arithmetic, slope: bool) -> KernelSpec:
-        return self._spec("table", COST=self.cost, REAL=name_of(arithmetic.real), SLOPE=int(slope))
+    def _table_spec(self, arithmetic: Arithmetic, n_features: int, *, slope: bool) -> KernelSpec:
+        products = _plan.on_tensor_cores(n_features, self.cost, arithmetic.real, self.runtime.capability)
+        entry = "tensor_table" if products else "table"
+        return self._spec(entry, COST=self.cost, REAL=name_of(arithmetic.real), SLOPE=int(slope))
 
     def _products_spec(self, arithmetic: Arithmetic, n_features: int, *, of_y: bool) -> KernelSpec:
         return self._spec(
@@ -202,7 +205,7 @@ class Kernels:
         x, y = pairs.source_x or pairs.x, pairs.source_y or pairs.y
         tasks = int(pairs.layout.table_tiles[-1]) * _plan.ceil_div(rows[1] - rows[0], _plan.TABLE_ROWS)
         self._launch(
-            self._table_spec(needed[0], slope),
+            self._table_spec(needed[0], x.n_features, slope=slope),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
             [

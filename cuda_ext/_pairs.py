@@ -139,7 +139,7 @@ def paired_worker(
     downloads: Downloads,
 ) -> Callable[[Group], None]:
     dim = 0 if costs is not None else _plan.dim_of_values(x.n_features, kernels.cost)
-    kernels.prepare_values(pair_variant(kernels, dim, y.lengths, len(x)), paired=True)
+    kernels.prepare_values(pair_variant(kernels, dim, y.lengths, len(x)), x.n_features, paired=True)
 
     def work(group: Group) -> None:
         problem = group_problem(kernels, x, y, costs, group, dim)

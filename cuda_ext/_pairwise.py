@@ -56,7 +56,7 @@ def pairwise_worker(
         variant = _window_variant(kernels, dim, other.max_length, len(x) * len(other), kernels.store)
     else:
         variant = pair_variant(kernels, 0, other.lengths, len(x) * len(other))
-    kernels.prepare_values(variant, paired=not dim)
+    kernels.prepare_values(variant, x.n_features, paired=not dim)
     budget = usable_memory(kernels.runtime, 4 * x.values.nbytes) // 4
     xs = _Source(kernels, x, budget)
     ys = xs if y is None else _Source(kernels, y, budget)

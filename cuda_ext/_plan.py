@@ -21,10 +21,12 @@ CHUNK_STEP = 8  # rows of a chunk: a multiple of the rows of every tile
 SWEEP_THREADS = 128
 BLOCK_THREADS = 256  # of the kernels that work in whole blocks: ranges, table, products
 SWEEP_BLOCKS = 8  # of SWEEP_THREADS for a multiprocessor; those that find no task left end at once
-TABLE_ROWS, TABLE_COLS = 64, 128  # cells of a block of table.cu
+TABLE_ROWS, TABLE_COLS = 64, 128  # cells of a block of table.cu and tensor_table.cu
 PRODUCT_STEPS = 64  # time steps of a block of products.cu
 MOST_DIM_VALUE = 8  # features up to which the sweep computes the costs itself
 MOST_DIM_GRADIENT = 3  # likewise for gradients, whose reverse sweep needs more registers
+LEAST_DIM_TENSOR = 16  # features from which tensor cores compute the costs: what they take at a time
+TENSOR_CAPABILITY = (8, 0)  # the first GPUs whose tensor cores take numbers of 11 bits
 MOST_TASKS = 2**30  # of one launch: its tickets are ints
 MOST_RUN = 32
 MOST_LISTED = 2**16  # pairs of a window that are written out as a list
@@ -126,6 +128,18 @@ def dim_of_values(n_features: int, cost: int) -> int:
 def dim_of_gradients(n_features: int, cost: int) -> int:
     """The same for gradients."""
     return n_features if n_features <= MOST_DIM_GRADIENT and cost < 3 else 0
+
+
+def on_tensor_cores(n_features: int, cost: int, real: Any, capability: tuple[int, int]) -> bool:
+    """Whether a table of costs is computed by products, on tensor cores, rather than by differences.
+
+    Products take three instructions of the tensor core for 1024 of a cell and a feature, differences 64 of
+    the other kind. What they need beside is worth it from some features on; and only sums of squares (squared
+    and plain Euclidean costs, the alignment kernel's) in float have a product form, see tensor_table.cu.
+    """
+    squares = cost in (0, 1, 3)
+    enough = n_features >= LEAST_DIM_TENSOR and capability >= TENSOR_CAPABILITY
+    return squares and enough and np.dtype(real) == np.float32
 
 
 def feature_tile(n_features: int) -> int:

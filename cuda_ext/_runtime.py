@@ -53,6 +53,10 @@ class Runtime(Protocol):
     def multiprocessors(self) -> int:
         """How many blocks run at once, at least."""
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """Major and minor number of the compute capability: 8.0 is sm_80."""
+
     def free_memory(self) -> int:
         """Bytes that `empty` can still give, about."""
 

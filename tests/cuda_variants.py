@@ -39,11 +39,14 @@ class Family:
         The choices, independent of each other. Some may lead to the same kernel.
     spec : callable
         The specification for one value of each axis, or None where the engine never asks for it.
+    architectures : tuple of str
+        Those that it is made for.
     """
 
     name: str
     axes: dict[str, tuple[Any, ...]]
     spec: Callable[..., KernelSpec | None]
+    architectures: tuple[str, ...] = ARCHITECTURES
 
     def all(self) -> list[KernelSpec]:
         """All variants, each once."""
@@ -54,7 +57,7 @@ class Family:
     def covering(self) -> list[tuple[KernelSpec, str]]:
         """Variants with architectures: any two values of two axes meet, and any with any architecture."""
         found = []
-        for *choice, architecture in covering([*self.axes.values(), ARCHITECTURES]):
+        for *choice, architecture in covering([*self.axes.values(), self.architectures]):
             spec = self.spec(*choice)
             if spec is not None:
                 found.append((spec, architecture))
@@ -145,6 +148,12 @@ def _table(real: tuple[str, int], cost: int, slope: int) -> KernelSpec | None:
     return _kernels_for(real[0], cost, 0)._spec("table", COST=cost, REAL=_real(*real), SLOPE=slope)
 
 
+def _tensor_table(cost: int, slope: int) -> KernelSpec | None:
+    if slope and cost == 0:
+        return None  # a constant
+    return _kernels_for("float32", cost, 0)._spec("tensor_table", COST=cost, SLOPE=slope)
+
+
 def _products(real: tuple[str, int], cost: int, tile: int, of_y: int) -> KernelSpec | None:
     kernels = _kernels_for(real[0], cost, 0)
     return kernels._spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile, GRAD_Y=of_y)
@@ -198,6 +207,12 @@ FAMILIES = (
         _reverse,
     ),
     Family("table", {"real": REALS, "cost": COSTS, "slope": (0, 1)}, _table),
+    Family(
+        "tensor_table",
+        {"cost": (0, 1, 3), "slope": (0, 1)},
+        _tensor_table,
+        tuple(name for name in ARCHITECTURES if name != "sm_75"),
+    ),
     Family("products", {"real": REALS, "cost": (0, 2), "tile": (8, 16, 32, 64), "of": (0, 1)}, _products),
     Family("second order, costs", {"real": REALS, "cost": COSTS, "weights": (0, 1)}, _second_costs),
     Family("second order, sweep", {"type": TYPES, "band": BANDS}, functools.partial(_second, "sweep")),
@@ -234,6 +249,7 @@ def typical() -> dict[str, KernelSpec]:
         "table of costs, sqeuclidean": _table(REALS[0], 0, 0),
         "table of costs, gak": _table(REALS[0], 3, 0),
         "table of costs, sqeuclidean, double": _table(REALS[2], 0, 0),
+        "table of costs, sqeuclidean, on tensor cores": _tensor_table(0, 0),
         "gradients from a table, d up to 8": _products(REALS[0], 0, 8, 0),
         "gradients from a table, d = 64": _products(REALS[0], 0, 64, 0),
         "gradients from a table, d = 64, double": _products(REALS[2], 0, 64, 0),
@@ -267,6 +283,7 @@ BUDGETS = {
     ("reverse", "double"): Budget(255, 1792, 0),
     ("table", "float"): Budget(128, 16, 16 * 1024),
     ("table", "double"): Budget(176, 16, 32 * 1024),
+    ("tensor_table", "float"): Budget(128, 160, 40 * 1024),
     ("products", "float"): Budget(128, 32, 16 * 1024),
     ("products", "double"): Budget(192, 64, 32 * 1024),
     ("second_order_costs", "float"): Budget(128, 0, 24 * 1024),
@@ -281,6 +298,11 @@ BUDGETS = {
     ("ranges", "double"): Budget(48, 0, 4 * 1024),
     ("spans", "double"): Budget(64, 0, 0),
 }
+
+
+def architectures(spec: KernelSpec) -> tuple[str, ...]:
+    """Those that the kernel is made for."""
+    return next(family.architectures for family in FAMILIES if spec in family.all())
 
 
 def budget(spec: KernelSpec) -> Budget:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +33,8 @@ class Row:
         Z-normalised random walks; or independent normal numbers, as the published grid has them.
     modelled : bool
         Whether model.py has it too.
+    tensor_cores : bool
+        Whether costs of many features may be computed by products on tensor cores; else by differences.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Row:
     radius: float | None = None
     data: str = "walks"
     modelled: bool = True
+    tensor_cores: bool = True
 
     @property
     def training(self) -> bool:
@@ -65,6 +71,18 @@ class Row:
         n_x, n_y = less(self.n_x, 2), less(self.n_y, 2)
         n, m, d = less(self.n, 6), less(self.m, 6), less(self.d, 1)
         return replace(self, n_x=n_x, n_y=n_y, n=min(n, 64), m=min(m, 64), d=d)
+
+    @contextmanager
+    def chosen(self) -> Iterator[None]:
+        """Inside, the engine computes costs in the way of this row."""
+        plan = importlib.import_module("sktime_sdtw.cuda_ext._plan")
+        least = plan.LEAST_DIM_TENSOR
+        if not self.tensor_cores:
+            plan.LEAST_DIM_TENSOR = 2**62
+        try:
+            yield
+        finally:
+            plan.LEAST_DIM_TENSOR = least
 
     def series(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Series of x and of y."""
@@ -134,6 +152,9 @@ PAIRWISE = [
     _pairwise("pairwise-1", "1000×1000 of 512, d = 1"),
     _pairwise("pairwise-8", "the same, d = 8", d=8),
     _pairwise("pairwise-64", "the same, d = 64", d=64),
+    _pairwise("pairwise-64-differences", "d = 64, without tensor cores", d=64, tensor_cores=False),
+    _pairwise("pairwise-16", "d = 16", d=16),
+    _pairwise("pairwise-16-differences", "d = 16, without tensor cores", d=16, tensor_cores=False),
     _pairwise("pairwise-noise", "d = 1, normal noise", data="normal", modelled=False),
     _pairwise("pairwise-gamma-0.1", "d = 1, gamma = 0.1", gamma=0.1, modelled=False),
     _pairwise("pairwise-gamma-0.001", "d = 1, gamma = 0.001", gamma=0.001, modelled=False),

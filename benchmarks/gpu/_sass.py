@@ -20,9 +20,10 @@ CONTROL = {"BRA", "BSSY", "BSYNC", "WARPSYNC", "EXIT", "CALL", "RET", "YIELD", "
 CONTROL |= {"NANOSLEEP", "MEMBAR", "ERRBAR", "DEPBAR"}
 FMA = {"FFMA", "FMUL", "FADD"}
 MULTIPLY = {"IMAD", "HFMA2"}  # IMAD.MOV and HFMA2.MMA are how the compiler moves numbers beside the ALU
+TENSOR = {"HMMA", "IMMA", "DMMA", "BMMA"}
 FP64 = {"DFMA", "DADD", "DMUL", "DSETP"}
 
-PIPES = ("FMA", "IMAD", "ALU", "MUFU", "memory", "FP64", "uniform", "control")
+PIPES = ("FMA", "IMAD", "ALU", "MUFU", "memory", "FP64", "tensor", "uniform", "control")
 
 # Clocks until the result of an instruction can be used, where the code waits for it by a barrier rather than
 # by a count of its own: about what is published for this generation; loads from the first-level cache.
@@ -61,6 +62,8 @@ class Instruction:
             return "IMAD"
         if self.name in FP64:
             return "FP64"
+        if self.name in TENSOR:
+            return "tensor"
         if self.name.startswith("U") or self.name in ("R2UR", "S2UR", "VOTEU"):
             return "uniform"
         return "ALU"

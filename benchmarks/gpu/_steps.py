@@ -107,7 +107,13 @@ def pairwise(options: Options) -> list[dict[str, Any]]:
             "repeated": _same(call),
         }
 
-    return [guarded(row.name, options, lambda row=row: one(row)) for row in options.rows(_rows.PAIRWISE)]
+    def in_its_way(row: _rows.Row) -> dict[str, Any]:
+        with row.chosen():
+            return one(row)
+
+    return [
+        guarded(row.name, options, lambda row=row: in_its_way(row)) for row in options.rows(_rows.PAIRWISE)
+    ]
 
 
 def _same(call: Callable[[], Any]) -> bool:

@@ -10,7 +10,8 @@ launch is the longest of
 
 * its instructions over the rate of the pipe that is busiest, on all multiprocessors;
 * the steps that wait for each other, each as long as a warp takes for it that is alone;
-* the steps of all tasks, shared among the warps that are resident at once, likewise.
+* the steps of all tasks, shared among the warps that are resident at once, likewise;
+* the bytes of the table of costs that it reads and writes, where that exceeds the second-level cache.
 
 Not in the model: what happens once for each series and at the ends of runs, misses of the first-level cache,
 contention for memory, the clock under load, and the host. Writes model.md and model.json.
@@ -41,7 +42,11 @@ ARCHITECTURE = "sm_90"
 # NVIDIA H200: multiprocessors, clock under load, schedulers and registers of a multiprocessor, memory.
 MULTIPROCESSORS, CLOCK, SCHEDULERS, REGISTERS, MEMORY = 132, 1.98e9, 4, 65536, 140 * 10**9
 # Clocks for which an instruction of a warp keeps the pipe of its scheduler; all four share that to memory.
-PIPE_CLOCKS = {"FMA": 1, "IMAD": 2, "ALU": 2, "MUFU": 8, "FP64": 2, "memory": 4, "uniform": 1, "control": 0}
+# Of a tensor core's 16 x 8 x 8 in 11 bits, 8: half of the peak that is published, which only wgmma reaches.
+PIPE_CLOCKS = {"FMA": 1, "IMAD": 2, "ALU": 2, "MUFU": 8, "FP64": 2, "memory": 4, "tensor": 8}
+PIPE_CLOCKS |= {"uniform": 1, "control": 0}
+BANDWIDTH, CACHE = 4.8e12, 50 * 10**6  # bytes a second of the memory, bytes of the second-level cache
+CELLS_OF_WARP = 32 * 32  # of tensor_table
 LAUNCH = 3e-6  # seconds between kernels that wait for each other on a stream: an assumption
 
 
@@ -63,6 +68,7 @@ class Recorder:
     """A `Runtime` that computes nothing: all results are zeros, all pairs of one method."""
 
     multiprocessors = MULTIPROCESSORS
+    capability = (9, 0)
 
     def __init__(self, method: int) -> None:
         self.method = method
@@ -111,7 +117,9 @@ class Recorder:
 @functools.cache
 def _parameters(spec: Any) -> tuple[str, ...]:
     found = re.search(
-        rf"KERNEL void\s+(?:__launch_bounds__\(\w+\)\s*)?{spec.entry}\((.*?)\)\s*{{", spec.source(), re.DOTALL
+        rf"KERNEL void\s+(?:__launch_bounds__\([\w, ]+\)\s*)?{spec.entry}\((.*?)\)\s*{{",
+        spec.source(),
+        re.DOTALL,
     )
     assert found, spec.entry
     return tuple(re.findall(r"(\w+)\s*(?:,|$)", found[1]))
@@ -141,6 +149,7 @@ class Kernel:
     alone: int  # clocks
     units: float  # cells of a lane, or products
     registers: int
+    once: int = 0  # clocks for each tile of a block, beside its steps
 
     @property
     def clocks(self) -> int:
@@ -170,16 +179,22 @@ class Kernel:
 def examine(spec: Any) -> Kernel | None:
     """Compile, disassemble and count; None for the small kernels beside."""
     compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
-    if spec.entry not in ("sweep", "reverse", "table", "products"):
+    if spec.entry not in ("sweep", "reverse", "table", "tensor_table", "products"):
         return None
     binary, log = compiler.compile_kernel(spec, ARCHITECTURE)
     blocks = _sass.kernel_blocks(_sass.disassemble(binary.code, _sass.find_disassembler()))
     defines = dict(spec.defines)
     double, hard = defines["REAL"] == "double", defines["HARD"] == "1"
-    if spec.entry in ("table", "products"):
+    once = 0
+    if spec.entry == "tensor_table":
+        # Three products of matrices, 16 x 8 x 8, for one; and what a tile takes beside, up to its stores.
+        code = _sass.shortest_round(blocks, "HMMA|LDG", 48 + 16)
+        units: float = sum(bool(re.match("HMMA", i.operation)) for i in code) * 16 * 8 * 8 / 3 / 32
+        once = len(_sass.shortest_round(blocks, r"STG", 16)) - len(code)
+    elif spec.entry in ("table", "products"):
         counted = "DFMA" if double else "FFMA"
         code = _sass.densest_loop(blocks, counted)
-        units: float = sum(bool(re.match(counted, i.operation)) for i in code)
+        units = sum(bool(re.match(counted, i.operation)) for i in code)
     else:
         cells = int(defines["TILE_ROWS"]) * int(defines["TILE_COLS"])
         # What marks a cell: its exponential (in double: the polynomial's), or the minimum of a hard one.
@@ -199,6 +214,7 @@ def examine(spec: Any) -> Kernel | None:
         _sass.clocks_alone(code),
         units,
         compiler.read_resources(log).registers,
+        once,
     )
 
 
@@ -213,9 +229,12 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
     defines = {name: int(value) for name, value in spec.defines if value.isdecimal()}
     first, last = int(values["row_begin"]), min(int(values["row_end"]), sizes.n)
     schedulers = MULTIPROCESSORS * SCHEDULERS
-    if spec.entry in ("table", "products"):
-        products = int(values["n_pairs"]) * (last - first) * sizes.m * sizes.d
-        return LAUNCH + products / kernel.units / 32 * kernel.clocks / schedulers / CLOCK
+    traffic = table_traffic(spec, values, sizes)
+    if spec.entry in ("table", "tensor_table", "products"):
+        cells = int(values["n_pairs"]) * (last - first) * sizes.m
+        products = cells * (sizes.d if spec.entry != "tensor_table" else -(-sizes.d // 16) * 16)
+        clocks = products / kernel.units / 32 * kernel.clocks + cells / CELLS_OF_WARP * kernel.once
+        return LAUNCH + max(clocks / schedulers / CLOCK, traffic)
     lanes, rows = defines["LANES"], -(-(last - first) // defines["TILE_ROWS"])
     if spec.entry == "reverse":
         groups, run = int(values["n_pairs"]), 1
@@ -232,7 +251,19 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
     busy = tasks * steps * kernel.clocks / schedulers
     chain = (rows * run + lanes * strips) * kernel.alone
     waves = tasks / resident * steps * kernel.alone
-    return LAUNCH + max(busy, chain, waves) / CLOCK
+    return LAUNCH + max(max(busy, chain, waves) / CLOCK, traffic)
+
+
+def table_traffic(spec: Any, values: dict[str, Any], sizes: Sizes) -> float:
+    """Seconds that the table of costs is on its way from and to memory."""
+    defines = dict(spec.defines)
+    if spec.entry in ("sweep", "reverse") and defines["DIM"] != "0":
+        return 0.0
+    pairs = int(values["groups" if spec.entry == "sweep" else "n_pairs"])
+    rows = min(int(values["row_end"]), sizes.n) - int(values["row_begin"])
+    nbytes = pairs * rows * sizes.m * (8 if defines["REAL"] == "double" else 4)
+    both_ways = spec.entry == "reverse" or defines.get("SLOPE") == "1"
+    return nbytes * (1 + both_ways) / BANDWIDTH if nbytes > CACHE else 0.0
 
 
 @dataclass
@@ -247,7 +278,8 @@ class Sizes:
 def workload(row: _rows.Row) -> tuple[dict[str, Any], list[Any]]:
     """Model figures of a row of the tables, and its kernels."""
     x, y = np.zeros((row.n_x, row.n, row.d), row.dtype), np.zeros((row.n_y, row.m, row.d), row.dtype)
-    recorder = record(lambda: row.call(sdtw, x, y, device="cuda"), 2 if row.kind == "dtw" else 0)
+    with row.chosen():
+        recorder = record(lambda: row.call(sdtw, x, y, device="cuda"), 2 if row.kind == "dtw" else 0)
     sizes = Sizes(row.n, row.m, row.d)
     times: dict[str, float] = {}
     for spec, blocks, threads, values in recorder.launches:
@@ -274,7 +306,7 @@ def name_of(spec: Any) -> str:
     parts = [spec.entry, d["REAL"]]
     if spec.entry == "products":
         parts += [f"{d['FEATURE_TILE']} features", "of y" if d["GRAD_Y"] == "1" else "of x"]
-    elif spec.entry != "table":
+    elif spec.entry not in ("table", "tensor_table"):
         parts += [
             f"{d['TILE_ROWS']}×{d['TILE_COLS']} tiles",
             f"d = {d['DIM']}" if d["DIM"] != "0" else "costs from a table",

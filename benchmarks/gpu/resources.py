@@ -13,14 +13,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
-from cuda_variants import ARCHITECTURES, BUDGETS, FAMILIES, Budget, resources, typical  # noqa: E402
+from cuda_variants import ARCHITECTURES, BUDGETS, FAMILIES, Budget, architectures, resources, typical  # noqa: E402
 from sktime_sdtw.cuda_ext import _plan  # noqa: E402
 from sktime_sdtw.cuda_ext._compile import Resources, nvrtc_version  # noqa: E402
 from sktime_sdtw.cuda_ext._sources import KernelSpec  # noqa: E402
 
 # 65536 registers of a multiprocessor, handed to warps in portions of 256; 64 warps at most on sm_90.
 REGISTERS, PORTION, MOST_WARPS = 65536, 256, 64
-WHOLE_BLOCKS = ("ranges", "table", "products")
+WHOLE_BLOCKS = ("ranges", "table", "tensor_table", "products")
 
 INTRODUCTION = """\
 # What the kernels take
@@ -74,13 +74,13 @@ def report() -> Iterator[str]:
 
     rows = []
     for name, spec in typical().items():
-        found = {architecture: resources(spec, architecture) for architecture in ARCHITECTURES}
+        found = {architecture: resources(spec, architecture) for architecture in architectures(spec)}
         shown = found["sm_90"]
         for each in found.values():
             note(spec, each)
         rows.append(
             [
-                *(name, f"`{spec.entry}`", *(brief(found[a]) for a in ARCHITECTURES)),
+                *(name, f"`{spec.entry}`", *(brief(found[a]) if a in found else "" for a in ARCHITECTURES)),
                 *(str(number) for number in (shown.stack, shown.shared, warps(spec.entry, shown.registers))),
             ]
         )

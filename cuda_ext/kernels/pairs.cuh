@@ -26,6 +26,15 @@ DEVICE int64 find_interval(const int64 *offsets, int64 count, int64 at) {
     return low;
 }
 
+// Whether a gamma asks for one of the methods whose bits are set in `needed`.
+DEVICE bool is_needed(const uint8 *methods, int64 n_pairs, int n_gammas, int needed, int64 pair) {
+    for (int g = 0; g < n_gammas; ++g) {
+        const int method = methods[g * n_pairs + pair];
+        if (method < 8 && (needed >> method & 1)) return true;
+    }
+    return false;
+}
+
 // Columns begin <= j < end of a row; empty where begin >= end.
 struct BandRow {
     int64 begin, end;

@@ -25,14 +25,6 @@ struct alignas(16) Four {
     REAL v[4];
 };
 
-DEVICE bool is_needed(const uint8 *methods, int64 n_pairs, int n_gammas, int needed, int64 pair) {
-    for (int g = 0; g < n_gammas; ++g) {
-        const int method = methods[g * n_pairs + pair];
-        if (method < 8 && (needed >> method & 1)) return true;
-    }
-    return false;
-}
-
 #if COST != COST_PRECOMPUTED
 // Time steps first .. first + count of a series, one block of features, into [feature][time step]. The last time step
 // is repeated beyond the end.

@@ -2,8 +2,8 @@
 // tests/cuda_emulation, which replaces this file by its twin there. Kernels call nothing of CUDA but what stands here,
 // __launch_bounds__, __restrict__, #pragma unroll, and the mathematical functions of C (fabsf, sqrt, rint, ldexp …).
 //
-// Collectives (shuffle*, any, all, sync_warp) need all 32 lanes of a warp at the same call, sync_block all threads of the
-// block: threads that have no work of their own still take part. Threads of a block: a multiple of 32.
+// Collectives (shuffle*, any, all, sync_warp, add_products) need all 32 lanes of a warp at the same call, sync_block all
+// threads of the block: threads that have no work of their own still take part. Threads of a block: a multiple of 32.
 //
 // Data that another warp writes during the same launch must not be read through `const … *__restrict__`: the compiler
 // may take such loads through the read-only cache, which knows nothing of flags.
@@ -91,6 +91,18 @@ DEVICE int as_bits(float value) { return __float_as_int(value); }
 DEVICE int64 as_bits(double value) { return __double_as_longlong(value); }
 DEVICE float from_bits(int bits) { return __int_as_float(bits); }
 DEVICE double from_bits(int64 bits) { return __longlong_as_double(bits); }
+
+// Of a warp: c += a·b for a of 16 x 8, b of 8 x 8 numbers of 11 bits (the 13 low bits of each are 0), on tensor cores;
+// sm_80 and later. With g = lane / 4 and t = lane % 4, a lane has a[g][t], a[g + 8][t], a[g][t + 4], a[g + 8][t + 4];
+// b[t][g], b[t + 4][g]; and c[g][2 t], c[g][2 t + 1], c[g + 8][2 t], c[g + 8][2 t + 1]. Products are exact; in a sum they
+// may be cut off at 2^-23 of the largest, and the sum is cut off to a float.
+DEVICE void add_products(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(as_bits(a[0])), "r"(as_bits(a[1])), "r"(as_bits(a[2])), "r"(as_bits(a[3])), "r"(as_bits(b[0])),
+          "r"(as_bits(b[1])));
+}
 
 // Of a NaN and a number: the number.
 DEVICE int minimum(int a, int b) { return min(a, b); }

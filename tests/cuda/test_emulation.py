@@ -444,6 +444,60 @@ def test_log2_is_off_as_the_hardware_may_be():
     )
 
 
+MATRICES = """
+float c[4], a[4], b[2];
+const int g = lane() / 4, t = lane() % 4;
+for (int q = 0; q < 4; ++q) c[q] = z[(g + q / 2 * 8) * 8 + 2 * t + q % 2];
+for (int q = 0; q < 4; ++q) a[q] = x[(g + q % 2 * 8) * 8 + t + q / 2 * 4];
+for (int q = 0; q < 2; ++q) b[q] = y[(t + 4 * q) * 8 + g];
+add_products(c, a, b);
+for (int q = 0; q < 4; ++q) z[(g + q / 2 * 8) * 8 + 2 * t + q % 2] = c[q];
+"""
+
+
+def eleven_bits(values):
+    """The nearest numbers that tensor cores take."""
+    bits = np.asarray(values, np.float32).view(np.int32) + 0x1000
+    return (bits & ~0x1FFF).view(np.float32)
+
+
+def test_products_of_matrices(order):
+    rng = np.random.default_rng(0)
+    x, y = (eleven_bits(rng.normal(size=shape)) for shape in ((16, 8), (8, 8)))
+    z = rng.normal(size=(16, 8)).astype(np.float32)
+    whole = z.copy()
+    run("const float *x, const float *y, float *z", MATRICES, x, y, whole, order=order)
+    terms = np.concatenate([z[:, :, None], x[:, None] * y.T[None]], axis=2).astype(float)
+    # Off by what is cut off: not at all where all terms are small integers.
+    error, largest = np.abs(whole - terms.sum(2)), np.abs(terms).max(2)
+    assert (error <= 10 * 2.0**-23 * largest).all()
+    assert error.max() > 2.0**-24
+    integers = [rng.integers(-50, 50, size=a.shape).astype(np.float32) for a in (x, y, z)]
+    expected = integers[2] + integers[0] @ integers[1]
+    run("const float *x, const float *y, float *z", MATRICES, *integers, order=order)
+    np.testing.assert_array_equal(integers[2], expected)
+
+
+def test_sums_of_products_are_cut_off():
+    one, z = np.eye(16, 8, dtype=np.float32), np.full((16, 8), 1 - 2.0**-24, np.float32)
+    y = np.full((8, 8), 2.0**-24, np.float32)  # lost where another term is 1 or more
+    run("const float *x, const float *y, float *z", MATRICES, one, y, z)
+    np.testing.assert_array_equal(z[:8], np.float32(1))
+    one, z = np.eye(16, 8, dtype=np.float32), np.full((16, 8), 1 + 2.0**-23, np.float32)
+    run("const float *x, const float *y, float *z", MATRICES, one, y, z)
+    np.testing.assert_array_equal(z[:8], np.float32(1 + 2.0**-23))
+
+
+def test_products_of_numbers_with_too_many_bits():
+    x, y, z = (
+        np.full((16, 8), 1 + 2.0**-12, np.float32),
+        np.ones((8, 8), np.float32),
+        np.zeros((16, 8), np.float32),
+    )
+    with pytest.raises(EmulationError, match=r"add_products with 1\.00024414, which has more than 11 bits"):
+        run("const float *x, const float *y, float *z", MATRICES, x, y, z)
+
+
 @pytest.mark.parametrize("code", ["float", "double"])
 def test_exact_functions(code):
     x = [0.1, -3.0, 1e-30, np.inf, 5e30]

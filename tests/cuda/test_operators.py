@@ -163,6 +163,30 @@ def test_gradients(runtime, d, cost, band, dtype):
     check_gradients(runtime, *(series(n, d, dtype, k) for k, n in enumerate(RAGGED)), cost, band, 0.7)
 
 
+@pytest.mark.parametrize("cost", ["sqeuclidean", "euclidean", "gak"])
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_costs_from_tensor_cores(runtime, monkeypatch, cost, offset):
+    d = 20
+    x, y = (series(n, d, "float32", k) for k, n in enumerate(((70, 17, 8), (75, 140, 12))))
+    # The first two series are nearly alike, and the third ones begin with the same time steps.
+    rows = y.values.copy()
+    rows[:70], rows[-12:-7] = x.values[:70] + 0.01 * rows[:70], x.values[-8:-3]
+    x, y = SeriesBatch(x.values + offset, x.offsets), SeriesBatch(rows + offset, y.offsets)
+    x, y = (SeriesBatch(batch.values.astype(np.float32), batch.offsets) for batch in (x, y))
+    entries = []
+    for in_chunks in (False, True):
+        if in_chunks:
+            monkeypatch.setattr(_plan, "chunk_rows", lambda *_: 16)
+        check_values(runtime, x, y, cost, gammas=(1.0, 0.0))
+        check_gradients(runtime, x, y, cost, gamma=0.7)
+        entries += [spec.entry for spec, _, _ in runtime.launches]
+    assert "tensor_table" in entries
+    assert "table" not in entries
+    older = EmulatedRuntime(capability=(7, 5))
+    check_values(older, x, y, cost)
+    assert {"tensor_table", "table"} & {spec.entry for spec, _, _ in older.launches} == {"table"}
+
+
 @pytest.mark.parametrize("gamma", [0.0, 1e-6, 1e-2, 1e4, np.inf])
 @pytest.mark.parametrize(("d", "dtype"), [(1, "float32"), (5, "float32"), (2, "float64")])
 def test_gradients_of_extreme_gammas(runtime, d, dtype, gamma):

@@ -77,6 +77,8 @@ class EmulatedRuntime:
         on it show a barrier that is missing.
     sanitize : bool
         Whether undefined behaviour of C++ is an error.
+    capability : (int, int)
+        What the engine is told about the device; all of warp.cuh is there in any case.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class EmulatedRuntime:
         resident: int = 3,
         order: int = 0,
         sanitize: bool = False,
+        capability: tuple[int, int] = (9, 0),
     ) -> None:
         self._multiprocessors = multiprocessors
+        self.capability = capability
         self.memory = memory
         self.resident = resident
         self.order = order

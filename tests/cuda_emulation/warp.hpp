@@ -276,6 +276,46 @@ DEVICE int64 maximum(int64 a, int64 b) { return b > a ? b : a; }
 DEVICE float maximum(float a, float b) { return b > a || a != a ? b : a; }
 DEVICE double maximum(double a, double b) { return b > a || a != a ? b : a; }
 
+namespace emulation {
+
+// A sum as tensor cores form it, at their worst: each term is cut off at 2^-23 of the power of two below the largest, and
+// so is the sum.
+DEVICE float cut_sum(const double (&terms)[9]) {
+    int largest = -1000;
+    for (double term : terms) {
+        int exponent;
+        frexp(term, &exponent);
+        if (term != 0 && exponent > largest) largest = exponent;
+    }
+    double sum = 0;
+    for (double term : terms) sum += ldexp(trunc(ldexp(term, 24 - largest)), largest - 24);
+    const float nearest = static_cast<float>(sum);
+    const bool away = fabs(static_cast<double>(nearest)) > fabs(sum);
+    return away ? __builtin_bit_cast(float, __builtin_bit_cast(int, nearest) - 1) : nearest;
+}
+
+}  // namespace emulation
+
+DEVICE void add_products(float (&c)[4], const float (&a)[4], const float (&b)[2], EMULATION_SITE) {
+    emulation::Warp *warp = emulation::arrive(emulation::ADD_PRODUCTS, file, line);
+    float (&factors)[emulation::WARP][6] = warp->factors[warp->generation & 1];
+    for (int k = 0; k < 6; ++k) {
+        const float factor = k < 4 ? a[k] : b[k - 4];
+        if (__builtin_bit_cast(int, factor) & 0x1fff) [[unlikely]]
+            emulation::fail("add_products with %.9g, which has more than 11 bits", static_cast<double>(factor));
+        factors[lane()][k] = factor;
+    }
+    emulation::meet(warp);
+    for (int q = 0; q < 4; ++q) {
+        const int row = lane() / 4, col = 2 * (lane() % 4) + q % 2;
+        double terms[9] = {static_cast<double>(c[q])};
+        for (int k = 0; k < 8; ++k)
+            terms[1 + k] = static_cast<double>(factors[4 * row + k % 4][q / 2 + k / 4 * 2]) *
+                           static_cast<double>(factors[4 * col + k % 4][4 + k / 4]);
+        c[q] = emulation::cut_sum(terms);
+    }
+}
+
 // ── The way in: calls a kernel with the parameters that an array of addresses points to ──────────────────────────────
 namespace emulation {
 
