@@ -8,6 +8,13 @@ from importlib.resources import files
 # Each builds on those before it. They are pasted rather than included: NVRTC then needs no search path, and
 # what is compiled is exactly what the key of the disk cache is made of.
 HEADERS = ("warp.cuh", "scaled.cuh", "costs.cuh", "pairs.cuh", "tile.cuh")
+# Kernels of other families, by how their names begin.
+OTHER_HEADERS = {"signature": ("warp.cuh", "signature.cuh")}
+
+
+def headers_of(entry: str) -> tuple[str, ...]:
+    """The headers that a kernel is compiled with."""
+    return next((found for prefix, found in OTHER_HEADERS.items() if entry.startswith(prefix)), HEADERS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class KernelSpec:
     def parts(self) -> list[tuple[str, str]]:
         """(file name, text) of what the kernel is made of, in the order of compilation."""
         folder = files(__package__) / "kernels"
-        names = (*HEADERS, f"{self.entry}.cu")
+        names = (*headers_of(self.entry), f"{self.entry}.cu")
         return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
     def source(self) -> str:

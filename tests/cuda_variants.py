@@ -15,6 +15,8 @@ import numpy as np
 from cuda_emulation._build import cache_folder
 from sktime_sdtw.cuda_ext import _data, _kernels, _plan, _second_order
 from sktime_sdtw.cuda_ext._compile import Resources, compile_kernel, nvrtc_identity, read_resources
+from sktime_sdtw.cuda_ext._signature_plan import choose_layout
+from sktime_sdtw.cuda_ext._signatures import SignatureEngine
 from sktime_sdtw.cuda_ext._sources import KernelSpec
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
@@ -25,6 +27,8 @@ STORES = ("float32", "float64")
 REALS = (("float32", 0), ("float32", 1), ("float64", 0))
 COSTS = (0, 1, 2, 3, 4)
 BANDS = (0, 1, 2, 3)
+# (channels, depth) of signatures: the words of a thread in several levels, in one, and in tiles.
+SIGNATURES = ((1, 3), (2, 6), (3, 4), (4, 6), (6, 3), (8, 3), (8, 5), (12, 2))
 STRIPS = ("8 lanes", "16 lanes", "32 lanes", "several")
 
 
@@ -175,6 +179,20 @@ def _second(name: str, kind: tuple[str, int], band: int = 0) -> KernelSpec | Non
     return _second_order.sweep_spec(_kernels_for(kind[0], 0, band), name, arithmetic)
 
 
+def _signatures(store: str) -> SignatureEngine:
+    nothing: Any = None
+    return SignatureEngine(nothing, store)
+
+
+def _signature(entry: str, kind: str, store: str, size: tuple[int, int], **more: int) -> KernelSpec:
+    layout = choose_layout(*size, np.dtype(store).itemsize, kind)
+    return _signatures(store)._path_spec(entry, layout, **more)
+
+
+def _signature_forward(store: str, size: tuple[int, int], stream: int) -> KernelSpec:
+    return _signature("signature", "stream" if stream else "forward", store, size, STREAM=stream)
+
+
 _VALUES = tuple(range(1, _plan.MOST_DIM_VALUE + 2))
 _GRADIENTS = tuple(range(1, _plan.MOST_DIM_GRADIENT + 2))
 
@@ -217,6 +235,31 @@ FAMILIES = (
     Family("second order, costs", {"real": REALS, "cost": COSTS, "weights": (0, 1)}, _second_costs),
     Family("second order, sweep", {"type": TYPES, "band": BANDS}, functools.partial(_second, "sweep")),
     Family("second order, reverse", {"type": TYPES}, functools.partial(_second, "reverse")),
+    Family("signature", {"store": STORES, "size": SIGNATURES, "stream": (0, 1)}, _signature_forward),
+    Family(
+        "signature, reverse",
+        {"store": STORES, "size": SIGNATURES},
+        functools.partial(_signature, "signature_reverse", "reverse"),
+    ),
+    Family(
+        "signature, reverse of streams",
+        {"entry": ("signature_stream_reverse", "signature_starts"), "store": STORES, "size": SIGNATURES},
+        lambda entry, store, size: _signature(entry, "stream reverse", store, size),
+    ),
+    Family(
+        "products of signatures",
+        {
+            "entry": ("signature_product", "signature_product_reverse"),
+            "store": STORES,
+            "channels": (1, 2, 3, 4, 8, 40),
+        },
+        lambda entry, store, channels: _signatures(store)._plain_spec(entry, channels),
+    ),
+    Family(
+        "points and coordinates of signatures",
+        {"entry": ("signature_points", "signature_linear"), "store": STORES},
+        lambda entry, store: _signatures(store)._plain_spec(entry, 1),
+    ),
     Family("classify", {"store": STORES, "cost": COSTS, "band": BANDS, "paired": (0, 1)}, _classify),
     Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
     Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
@@ -260,6 +303,26 @@ def typical() -> dict[str, KernelSpec]:
         "second order, sweep, double": _second("sweep", double),
         "second order, reverse": _second("reverse", single),
         "second order, reverse, double": _second("reverse", double),
+        "signature, 8 channels to depth 3": _signature_forward("float32", (8, 3), 0),
+        "signature, 8 channels to depth 3, double": _signature_forward("float64", (8, 3), 0),
+        "signature, 4 channels to depth 6": _signature_forward("float32", (4, 6), 0),
+        "signatures of beginnings, 4 channels to depth 6": _signature_forward("float32", (4, 6), 1),
+        "signature, reverse, 8 channels to depth 3": _signature(
+            "signature_reverse", "reverse", "float32", (8, 3)
+        ),
+        "signature, reverse, 8 channels to depth 3, double": _signature(
+            "signature_reverse", "reverse", "float64", (8, 3)
+        ),
+        "signature, reverse, 4 channels to depth 6": _signature(
+            "signature_reverse", "reverse", "float32", (4, 6)
+        ),
+        "signatures of beginnings, reverse, 4 channels to depth 6": _signature(
+            "signature_stream_reverse", "stream reverse", "float32", (4, 6)
+        ),
+        "product of signatures, 8 channels": _signatures("float32")._plain_spec("signature_product", 8),
+        "product of signatures, reverse, 8 channels": _signatures("float32")._plain_spec(
+            "signature_product_reverse", 8
+        ),
         "methods": _classify("float32", 0, 0, 0),
         "ranges of series": FAMILIES[-2].spec("float32"),
         "spans of a path": FAMILIES[-1].spec("float32"),
@@ -292,6 +355,22 @@ BUDGETS = {
     ("second_order_sweep", "double"): Budget(255, 48, 32 * 1024),
     ("second_order_reverse", "float"): Budget(128, 0, 24 * 1024),
     ("second_order_reverse", "double"): Budget(255, 0, 40 * 1024),
+    ("signature", "float"): Budget(128, 32, 20 * 1024),
+    ("signature", "double"): Budget(128, 32, 24 * 1024),
+    ("signature_reverse", "float"): Budget(184, 0, 46 * 1024),
+    ("signature_reverse", "double"): Budget(184, 0, 46 * 1024),
+    ("signature_stream_reverse", "float"): Budget(128, 16, 46 * 1024),
+    ("signature_stream_reverse", "double"): Budget(168, 16, 46 * 1024),
+    ("signature_starts", "float"): Budget(64, 0, 0),
+    ("signature_starts", "double"): Budget(64, 0, 0),
+    ("signature_product", "float"): Budget(48, 0, 0),
+    ("signature_product", "double"): Budget(64, 0, 0),
+    ("signature_product_reverse", "float"): Budget(64, 0, 0),
+    ("signature_product_reverse", "double"): Budget(72, 0, 0),
+    ("signature_points", "float"): Budget(128, 0, 0),
+    ("signature_points", "double"): Budget(128, 0, 0),
+    ("signature_linear", "float"): Budget(64, 0, 0),
+    ("signature_linear", "double"): Budget(64, 0, 0),
     ("classify", "float"): Budget(64, 0, 0),
     ("classify", "double"): Budget(64, 0, 0),
     ("ranges", "float"): Budget(48, 0, 4 * 1024),

@@ -78,7 +78,7 @@ def check_lengths(lengths: Any, path: Any, ops: ModuleType, *, least: int) -> An
             f"lengths must lie between {least} and {path.shape[-2]}, the number of points. "
             f"Got {values.min()} to {values.max()}."
         )
-    return ops.index(lengths, path)
+    return ops.host_index(lengths)
 
 
 def check_signature(x: Any, name: str, channels: int, depth: int, scalar_term: bool, ops: ModuleType) -> Any:

@@ -64,6 +64,11 @@ def index(x: Any, like: Array) -> Array:
     return np.asarray(x, dtype=np.int64)
 
 
+def host_index(x: Any) -> Array:
+    """Return integers that work is planned with."""
+    return np.asarray(x, dtype=np.int64)
+
+
 def signature(
     points: Array,
     basepoint: Array | None,

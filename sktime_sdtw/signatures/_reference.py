@@ -72,19 +72,19 @@ def signature(
     if windows is not None:
         # Each window is a path of its own, with its length.
         start, size = windows[:, :1], windows[:, 1:] - windows[:, :1]
-        place = start + torch.arange(int(size.max()))
-        points = points[..., place.clamp(max=points.shape[-2] - 1), :]
-        inside = (
-            size[:, 0] if lengths is None else torch.minimum(size[:, 0], lengths[..., None] - start[:, 0])
-        )
+        place = start + torch.arange(int(size.max()), device=windows.device)
+        points = points[..., place.clamp(max=points.shape[-2] - 1).to(points.device), :]
+        inside = size[:, 0]
+        if lengths is not None:
+            inside = torch.minimum(inside, lengths[..., None].to(inside.device) - start[:, 0])
         return signature(points, None, inside, depth, False, None)
     if basepoint is not None:
         points = torch.cat([basepoint[..., None, :], points], dim=-2)
     z = points[..., 1:, :] - points[..., :-1, :]
     if lengths is not None:
         given = lengths if basepoint is not None else lengths - 1
-        inside = torch.arange(z.shape[-2]) < given[..., None]
-        z = torch.where(inside[..., None], z, torch.zeros_like(z))
+        inside = torch.arange(z.shape[-2], device=given.device) < given[..., None]
+        z = torch.where(inside.to(z.device)[..., None], z, torch.zeros_like(z))
     levels = [z]
     for k in range(2, depth + 1):
         levels.append(_outer(levels[-1], z) / k)

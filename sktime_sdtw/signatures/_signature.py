@@ -143,7 +143,7 @@ def signature(
         out = ops.signature(path, basepoint, lengths, depth, True, None, n_jobs)
         out = out[..., ops.index(intervals[:, 1] - 2, path), :]
     elif intervals is not None:
-        out = ops.signature(path, None, lengths, depth, False, None, n_jobs, ops.index(intervals, path))
+        out = ops.signature(path, None, lengths, depth, False, None, n_jobs, ops.host_index(intervals))
     else:
         out = ops.signature(path, basepoint, lengths, depth, bool(stream), initial, n_jobs)
     if inverse:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import _numpy, _reference
+from . import _cuda, _numpy, _reference
 from ._words import count_words
 
 name = "torch"
@@ -74,15 +74,13 @@ def index(x: Any, like: Tensor) -> Tensor:
     return torch.as_tensor(x, dtype=torch.int64, device=like.device)
 
 
+def host_index(x: Any) -> Tensor:
+    """Return integers that work is planned with, which therefore stay on the host."""
+    return torch.as_tensor(x, dtype=torch.int64, device="cpu")
+
+
 def _array(x: Tensor | None) -> Any:
-    if x is None:
-        return None
-    if x.device.type != "cpu":
-        # The CUDA engine is to stand here: it takes the same arguments.
-        raise NotImplementedError(
-            f"Signatures are computed on the CPU. Got a tensor on {x.device}: use x.cpu()."
-        )
-    return x.detach().numpy()
+    return None if x is None else x.detach().numpy()
 
 
 def _tensor(x: Any) -> Tensor:
@@ -114,6 +112,9 @@ def signature_op(
     windows: Tensor | None = None,
 ) -> Tensor:
     """Signatures of (..., points, channels), with windows (..., windows, words)."""
+    device = _cuda.device_of(points)
+    if device is not None:
+        return _cuda.signature(device, points, basepoint, lengths, depth, stream, initial, windows)
     arrays = _array(points), _array(basepoint), _array(lengths)
     return _tensor(_numpy.signature(*arrays, depth, stream, _array(initial), _threads(), _array(windows)))
 
@@ -131,6 +132,11 @@ def signature_gradient_op(
     windows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients with respect to points, basepoint and initial; empty for those that are None."""
+    device = _cuda.device_of(points)
+    if device is not None:
+        sources = points, basepoint, lengths
+        back = _cuda.signature_gradient(device, *sources, depth, stream, initial, out, gradient, windows)
+        return tuple(points.new_empty(0) if x is None else x for x in back)
     arrays = _array(points), _array(basepoint), _array(lengths)
     given = _array(initial), _array(out), _array(gradient)
     found = _numpy.signature_gradient(*arrays, depth, stream, *given, _threads(), _array(windows))
@@ -281,6 +287,9 @@ known_signature_op.register_autograd(_known_backward, setup_context=_keep_known)
 @torch.library.custom_op("sktime_sdtw::tensor_product", mutates_args=())
 def product_op(a: Tensor, b: Tensor, channels: int, depth: int) -> Tensor:
     """Truncated tensor product."""
+    device = _cuda.device_of(a)
+    if device is not None:
+        return _cuda.product(device, a, b, channels, depth)
     return _tensor(_numpy.product(_array(a), _array(b), channels, depth, _threads()))
 
 
@@ -289,6 +298,9 @@ def product_gradient_op(
     a: Tensor, b: Tensor, gradient: Tensor, channels: int, depth: int
 ) -> tuple[Tensor, Tensor]:
     """Gradients with respect to both factors."""
+    device = _cuda.device_of(a)
+    if device is not None:
+        return _cuda.product_gradient(device, a, b, gradient, channels, depth)
     found = _numpy.product_gradient(_array(a), _array(b), _array(gradient), channels, depth, _threads())
     return _tensor(found[0]), _tensor(found[1])
 
@@ -348,12 +360,18 @@ product_gradient_op.register_vmap(_vmap_product_gradient)
 @torch.library.custom_op("sktime_sdtw::tensor_series", mutates_args=())
 def series_op(x: Tensor, coefficients: list[float], channels: int) -> Tensor:
     """Sum of coefficients[m - 1] times the m-th tensor power of x."""
+    device = _cuda.device_of(x)
+    if device is not None:
+        return _cuda.series(device, x, coefficients, channels)
     return _tensor(_numpy.series(_array(x), coefficients, channels, _threads()))
 
 
 @torch.library.custom_op("sktime_sdtw::tensor_series_gradient", mutates_args=())
 def series_gradient_op(x: Tensor, gradient: Tensor, coefficients: list[float], channels: int) -> Tensor:
     """Gradient with respect to x."""
+    device = _cuda.device_of(x)
+    if device is not None:
+        return _cuda.series_gradient(device, x, gradient, coefficients, channels)
     found = _numpy.series_gradient(_array(x), _array(gradient), coefficients, channels, _threads())
     return _tensor(found)
 
@@ -412,6 +430,9 @@ series_gradient_op.register_vmap(_vmap_series_gradient)
 @torch.library.custom_op("sktime_sdtw::signature_coordinates", mutates_args=())
 def linear_op(x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:
     """One of the linear maps of `_numpy.linear`."""
+    device = _cuda.device_of(x)
+    if device is not None:
+        return _cuda.linear(device, x, kind, channels, depth, adjoint)
     return _tensor(_numpy.linear(_array(x), kind, channels, depth, adjoint))
 
 

@@ -11,16 +11,16 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from sktime_sdtw.cuda_ext._sources import HEADERS, KernelSpec
+from sktime_sdtw.cuda_ext._sources import HEADERS, OTHER_HEADERS, KernelSpec, headers_of
 
 KERNELS = files("sktime_sdtw.cuda_ext") / "kernels"
 ENTRIES = sorted(path.name.removesuffix(".cu") for path in KERNELS.iterdir() if path.name.endswith(".cu"))
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_source_is_every_header_and_then_the_kernel(entry):
+def test_source_is_the_headers_and_then_the_kernel(entry):
     spec = KernelSpec.of(entry)
-    assert [name for name, _ in spec.parts()] == [*HEADERS, f"{entry}.cu"]
+    assert [name for name, _ in spec.parts()] == [*headers_of(entry), f"{entry}.cu"]
     source = spec.source()
     for name, text in spec.parts():
         assert f'#line 1 "{name}"\n{text}' in source
@@ -31,7 +31,8 @@ def test_source_is_every_header_and_then_the_kernel(entry):
 
 def test_every_kernel_file_is_known():
     names = {path.name for path in KERNELS.iterdir()}
-    assert names == {*HEADERS, *(f"{entry}.cu" for entry in ENTRIES)}
+    headers = {name for family in (HEADERS, *OTHER_HEADERS.values()) for name in family}
+    assert names == {*headers, *(f"{entry}.cu" for entry in ENTRIES)}
     assert {"sweep", "reverse"} <= set(ENTRIES)
 
 
