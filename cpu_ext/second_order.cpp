@@ -1,11 +1,15 @@
 // Derivatives of gradients, one sample at a time, in double.
 //
 // In a direction V on the costs, every R[i,j] changes by A[i,j] = V[i,j] + sum over predecessors of share·A[predecessor].
-// The share w of predecessor p in cell c changes by −(w/gamma)·(A[p] − mean of A over the predecessors of c), and with it
-// the alignment E, which flows back along the shares: its change H·V is carried along. The terms that are subtracted are
-// mean costs of paths in the direction V, never the large values R themselves, so any gamma is fine.
+// The share w of a predecessor p in a cell changes by −(w/gamma)·(A[p] − mean of A over the predecessors), and with it
+// the alignment E, which flows back along the shares: its change H·V is carried along.
 //
-// Memory: four tables of n·m doubles for each thread. Work: one sweep forward, one back.
+// A itself is never formed: divided by a small gamma, the rounding of its differences would be all that is left. Kept
+// are the differences to the neighbours, which follow from those of the cells above and to the left: with shares u, l, d,
+//   p = A − A[left] = V + u·p[above] − (u + d)·q[left],   q = A − A[above] = V + l·q[left] − (l + d)·p[above],
+// and the same two numbers give every A[predecessor] − mean; all are exactly 0 where one share is 1.
+//
+// Memory: five tables of n·m doubles for each thread. Work: one sweep forward, one back.
 #include <bit>
 #include <limits>
 
@@ -29,6 +33,12 @@ inline double power_of_two(double e) {
 
 struct Shares {
     double up, left, diagonal;
+};
+
+// What is kept of a cell. Outside the band, and where no path comes, all are 0.
+struct Cell {
+    Shares share;
+    double across, down;  // A[i,j] − A[i,j−1] and A[i,j] − A[i−1,j]; of no use, but finite, where that one is not
 };
 
 // One soft cell: Z = 2^exponent · (sum of the predecessors), and the share of each of them in the sum.
@@ -77,11 +87,10 @@ template <class T> class Sample {
         stretch_ = direction.gamma && gamma_ > 0 ? -static_cast<double>(direction.gamma[k]) / gamma_ : 0.0;
     }
 
-    void run(std::vector<Shares> &shares, std::vector<double> &A) {
-        const auto cells = static_cast<std::size_t>(n_ * m_);
-        if (shares.size() < cells) shares.resize(cells), A.resize(cells);
-        forward(shares.data(), A.data());
-        backward(shares.data(), A.data());
+    void run(std::vector<Cell> &table) {
+        if (static_cast<Index>(table.size()) < n_ * m_) table.resize(static_cast<std::size_t>(n_ * m_));
+        forward(table.data());
+        backward(table.data());
     }
 
     // For a sample that cannot be computed.
@@ -139,7 +148,7 @@ template <class T> class Sample {
         return c;
     }
 
-    void forward(Shares *shares, double *A) {
+    void forward(Cell *table) {
         hard_ = gamma_ == 0 || !(largest_cost() / gamma_ * 1.4426950408889634 < 0x1p50);
         std::vector<Number> above(static_cast<std::size_t>(m_ + 1)), row(above.size());
         above[0] = hard_ ? Number{0, 0} : Number{1, 0};  // the corner
@@ -148,25 +157,25 @@ template <class T> class Sample {
             std::fill(row.begin(), row.end(), Number{});
             const BandRow band = band_row(batch_.band, i, n_, m_);
             for (Index j = 0; j < m_; ++j) {
-                const Index cell = i * m_ + j;
-                shares[cell] = {0, 0, 0};
+                Cell &cell = table[i * m_ + j];
+                cell = {};
                 if (j < band.begin || j >= band.end) continue;
                 const auto u = static_cast<std::size_t>(j);
                 const Local c = local(i, j);
-                row[u + 1] = hard_ ? hard_cell(above[u + 1], row[u], above[u], c.cost, shares[cell])
-                                   : soft_cell(above[u + 1], row[u], above[u], c.cost * factor, shares[cell]);
-                A[cell] = c.direction + mean_before(shares[cell], A, i, j);
+                Shares &share = cell.share;
+                row[u + 1] = hard_ ? hard_cell(above[u + 1], row[u], above[u], c.cost, share)
+                                   : soft_cell(above[u + 1], row[u], above[u], c.cost * factor, share);
+                const double p = before_across(&cell, i), q = before_down(&cell, j);
+                cell.across = c.direction + share.up * p - (share.up + share.diagonal) * q;
+                cell.down = c.direction + share.left * q - (share.left + share.diagonal) * p;
             }
             above.swap(row);
         }
     }
 
-    double mean_before(const Shares &share, const double *A, Index i, Index j) const {
-        const Index cell = i * m_ + j;
-        return (share.up > 0 && i ? share.up * A[cell - m_] : 0.0) +
-               (share.left > 0 && j ? share.left * A[cell - 1] : 0.0) +
-               (share.diagonal > 0 && i && j ? share.diagonal * A[cell - m_ - 1] : 0.0);
-    }
+    // Of the cell above, and of the one to the left.
+    double before_across(const Cell *cell, Index i) const { return i ? cell[-m_].across : 0.0; }
+    static double before_down(const Cell *cell, Index j) { return j ? cell[-1].down : 0.0; }
 
     double largest_cost() const {
         double most = 0;
@@ -175,7 +184,7 @@ template <class T> class Sample {
         return most;
     }
 
-    void backward(const Shares *shares, const double *A) {
+    void backward(const Cell *table) {
         struct Flow {
             double E = 0, change = 0;
         };
@@ -187,20 +196,20 @@ template <class T> class Sample {
             std::fill(above.begin(), above.end(), Flow{});
             for (Index j = m_ - 1; j >= 0; --j) {
                 const auto u = static_cast<std::size_t>(j);
-                const Index cell = i * m_ + j;
                 const Flow flow = row[u];
                 if (gcosts_) gcosts_[i * batch_.m + j] = static_cast<T>(flow.change);
                 if (flow.E == 0 && flow.change == 0) continue;
-                const Shares &share = shares[cell];
-                const double mean = hard_ ? 0.0 : mean_before(share, A, i, j);
-                auto pass = [&](double w, Flow &to, Index from) {
-                    if (w == 0) return;
-                    to.E += flow.E * w;
-                    to.change += flow.change * w - (hard_ ? 0.0 : flow.E * w * (A[from] - mean) / gamma_);
+                const Cell *const cell = table + i * m_ + j;
+                const Shares &share = cell->share;
+                const double p = before_across(cell, i), q = before_down(cell, j);
+                auto pass = [&](double part, double excess, Flow &to) {  // excess: A[predecessor] − mean
+                    if (part == 0) return;
+                    to.E += flow.E * part;
+                    to.change += flow.change * part - (hard_ ? 0.0 : flow.E * part * excess / gamma_);
                 };
-                if (i) pass(share.up, above[u], cell - m_);
-                if (j) pass(share.left, row[u - 1], cell - 1);
-                if (i && j) pass(share.diagonal, above[u - 1], cell - m_ - 1);
+                if (i) pass(share.up, (share.left + share.diagonal) * p - share.left * q, above[u]);
+                if (j) pass(share.left, (share.up + share.diagonal) * q - share.up * p, row[u - 1]);
+                if (i && j) pass(share.diagonal, -(share.up * p + share.left * q), above[u - 1]);
                 const Local c = local(i, j);
                 spread += c.cost * flow.change;
                 if (costs_) continue;
@@ -239,12 +248,11 @@ void padded_second_order(const Padded<T> &b, const Cotangents<T> &direction, con
     if (out.costs) std::fill_n(out.costs, b.count * b.n * b.m, T(0));
     std::atomic<Index> next{0};
     run_team(static_cast<int>(std::min<Index>(n_threads, b.count)), stop, [&](int) {
-        std::vector<Shares> shares;
-        std::vector<double> A;
+        std::vector<Cell> table;
         for (Index k; !stop && (k = next++) < b.count;) {
             Sample<T> sample(b, direction, out, k);
             if (is_usable(b, k))
-                sample.run(shares, A);
+                sample.run(table);
             else
                 sample.fill_nan();
         }

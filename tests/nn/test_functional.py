@@ -140,6 +140,22 @@ def test_second_order_by_differences_at_any_gamma():
         torch.testing.assert_close(product, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [1e-6, 1e-2, 1.0, 1e4])
+@pytest.mark.parametrize("band", [{}, {"bandwidth": 2}])
+def test_second_order_of_costs_follows_all_paths(gamma, band):
+    costs, direction = series(1, 6, 5)[0].square(), series(1, 6, 5, 1)[0]
+    for D in (costs, costs.round()):  # rounded: many paths of equal cost
+        (leaf,) = leaves(D[None])
+        value = soft_dtw(leaf, gamma=gamma, cost="precomputed", **band)
+        (E,) = torch.autograd.grad(value.sum(), leaf, create_graph=True)
+        (change,) = torch.autograd.grad((E * direction).sum(), leaf)
+        limits = {"radius": band["bandwidth"]} if band else {}
+        inside = oracle.constrained(D.numpy(), **limits)
+        expected = oracle.change_of_alignment(inside, direction.numpy(), gamma)
+        scale = max(np.abs(expected).max(), float(direction.abs().max()) * min(1, 1 / gamma))
+        assert np.abs(change[0].numpy() - expected).max() < 1e-12 * scale
+
+
 def test_second_order_in_float32():
     results = []
     for dtype in (torch.float32, torch.float64):
