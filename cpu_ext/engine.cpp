@@ -98,7 +98,27 @@ struct GroupKey {
     auto operator<=>(const GroupKey &) const = default;
 };
 
-// Calls work(key, group, arenas, threads) for groups of pairs with equal keys, each of a bounded size; the groups run
+// The threads' memory for the length of a call. That of the calling thread stays for its next call unless it is large:
+// a training step would otherwise ask the system for the same pages again and again.
+class Memories {
+  public:
+    explicit Memories(int n_threads) : each_(static_cast<std::size_t>(n_threads)) { std::swap(each_[0], kept_); }
+    Memories(const Memories &) = delete;
+    Memories &operator=(const Memories &) = delete;
+    ~Memories() {
+        if (each_[0].tables.bytes() + each_[0].scratch.bytes() <= most_kept) std::swap(each_[0], kept_);
+    }
+
+    WaveMemory *of(int thread) { return &each_[static_cast<std::size_t>(thread)]; }
+
+  private:
+    static constexpr Index most_kept = 4 << 20;
+    static thread_local WaveMemory kept_;
+    std::vector<WaveMemory> each_;
+};
+thread_local WaveMemory Memories::kept_;
+
+// Calls work(key, group, memories, threads) for groups of pairs with equal keys, each of a bounded size; the groups run
 // side by side when there are enough of them, otherwise one after the other, each with all threads.
 template <class Key, class Size, class Work>
 void in_groups(const std::vector<PairIndex> &pairs, int lanes, int n_threads, std::atomic<bool> &stop, Key &&key,
@@ -123,16 +143,16 @@ void in_groups(const std::vector<PairIndex> &pairs, int lanes, int n_threads, st
         }
         groups.back().pairs.push_back(pair);
     }
-    std::vector<Arena> arenas(static_cast<std::size_t>(n_threads));
+    Memories memories(n_threads);
     if (static_cast<int>(groups.size()) < n_threads) {
         for (const Group &group : groups)
-            if (!stop) work(group.key, group.pairs, arenas.data(), n_threads);
+            if (!stop) work(group.key, group.pairs, memories.of(0), n_threads);
         return;
     }
     std::atomic<std::size_t> next{0};
     run_team(n_threads, stop, [&](int thread) {
         for (std::size_t i; !stop && (i = next++) < groups.size();)
-            work(groups[i].key, groups[i].pairs, &arenas[static_cast<std::size_t>(thread)], 1);
+            work(groups[i].key, groups[i].pairs, memories.of(thread), 1);
     });
 }
 
@@ -149,10 +169,10 @@ void forward_waves(const Problem<T> &problem, const CostBounds<T> &bounds, const
         auto size = [&](PairIndex pair, GroupKey) {
             return 32.0 * static_cast<double>(x_length(problem, pair.x) + y_length(problem, pair.y));
         };
-        auto work = [&](GroupKey k, const std::vector<PairIndex> &group, Arena *arenas, int threads) {
+        auto work = [&](GroupKey k, const std::vector<PairIndex> &group, WaveMemory *memories, int threads) {
             auto run = [&]<class C>(C) {
                 const double gamma = k.arithmetic == Arithmetic::hard ? 0.0 : gammas[g];
-                Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, false, arenas, threads);
+                Wave<T, C> wave(problem, bounds, group, k.edge, &gamma, 1, false, memories, threads);
                 wave.forward(stop);
                 for (std::size_t i = 0; i < group.size() && !stop; ++i) target.put(group[i], g, wave.value(i, 0));
             };
@@ -220,10 +240,10 @@ void gradient(const Problem<T> &problem, double gamma, const Gradients<T> &out, 
         return k.arithmetic == Arithmetic::own ? Wave<T, T>::gradient_bytes(n, m, k.edge)
                                                : Wave<T, double>::gradient_bytes(n, m, k.edge);
     };
-    auto work = [&](GroupKey k, const std::vector<PairIndex> &group, Arena *arenas, int threads) {
+    auto work = [&](GroupKey k, const std::vector<PairIndex> &group, WaveMemory *memories, int threads) {
         auto run = [&]<class C>(C) {
             const double used = k.arithmetic == Arithmetic::hard ? 0.0 : gamma;
-            Wave<T, C> wave(problem, bounds, group, k.edge, &used, 1, true, arenas, threads);
+            Wave<T, C> wave(problem, bounds, group, k.edge, &used, 1, true, memories, threads);
             wave.forward(stop);
             if (!stop) wave.backward(out, stop);
             for (std::size_t i = 0; i < group.size() && !stop; ++i) {

@@ -16,12 +16,14 @@ template <class T> class Buffer {
   public:
     T *get(Index count) {
         if (size_ < count) {
+            size_ = 0;        // should the request fail
             memory_.reset();  // before the new request, so that both are never held at once
             memory_.reset(static_cast<T *>(::operator new[](static_cast<std::size_t>(count) * sizeof(T), alignment)));
             size_ = count;
         }
         return memory_.get();
     }
+    Index size() const { return size_; }
 
   private:
     static constexpr std::align_val_t alignment{64};
@@ -43,9 +45,20 @@ class Arena {
         return reinterpret_cast<T *>(pieces_[next_++].get(count * static_cast<Index>(sizeof(T))));
     }
 
+    Index bytes() const {
+        Index sum = 0;
+        for (const auto &piece : pieces_) sum += piece.size();
+        return sum;
+    }
+
   private:
     std::vector<Buffer<unsigned char>> pieces_;
     std::size_t next_ = 0;
+};
+
+// One thread's memory for waves: what the tables of a group keep, and the scratch of a worker.
+struct WaveMemory {
+    Arena tables, scratch;
 };
 
 // Writes `count` values to one lane, then `fill` up to `length`.

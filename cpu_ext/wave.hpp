@@ -30,9 +30,11 @@ inline Index gradient_edge(Index n, Index m) {
 template <class S, class C> class Wave {
   public:
     Wave(const Problem<S> &problem, const CostBounds<S> &bounds, const std::vector<PairIndex> &pairs, Index edge,
-         const double *gammas, int n_gammas, bool for_gradient, Arena *arenas, int n_threads)
+         const double *gammas, int n_gammas, bool for_gradient, WaveMemory *memories, int n_threads)
         : problem_(problem), kernels_(kernels<C>()), edge_(edge), gammas_(gammas, gammas + n_gammas),
-          keep_(for_gradient) {
+          keep_(for_gradient), memory_(memories[0].tables) {
+        memory_.reset();
+        tables_.reserve(pairs.size());
         for (const PairIndex &pair : pairs) tables_.push_back(make_table(pair, bounds));
         for (const Table &t : tables_) last_step_ = std::max(last_step_, t.blocks_x + t.blocks_y - 2);
         Index most = 0;
@@ -40,7 +42,7 @@ template <class S, class C> class Wave {
         tasks_.reserve(static_cast<std::size_t>(most));
         const Index useful = (most + kernels_.lanes - 1) / kernels_.lanes;
         for (Index i = 0; i < std::min<Index>(n_threads, useful); ++i)
-            workers_.push_back(std::make_unique<Worker>(*this, arenas[i], for_gradient));
+            workers_.push_back(std::make_unique<Worker>(*this, memories[i].scratch, for_gradient));
     }
 
     // Bytes that one pair's edges take for a gradient.
@@ -56,8 +58,9 @@ template <class S, class C> class Wave {
     void backward(const Gradients<S> &out, std::atomic<bool> &stop) {
         out_ = out;
         for (Table &t : tables_) {
-            t.flows.assign(static_cast<std::size_t>(2 * t.width + 4 * t.height + t.blocks_x * t.blocks_y), C(0));
-            C *next = t.flows.data();
+            const Index size = 2 * t.width + 4 * t.height + t.blocks_x * t.blocks_y;
+            C *next = memory_.template take<C>(size);
+            std::fill_n(next, size, C(0));
             auto take = [&](Index count) { return std::exchange(next, next + count); };
             t.flow_up = take(t.width), t.flow_diag = take(t.width);
             t.flow_left = take(t.height), t.flow_left_diag = take(t.height);
@@ -91,8 +94,6 @@ template <class S, class C> class Wave {
         std::vector<Edges> edges;
         std::vector<C> end_m, end_e;
         C *flow_up, *flow_diag, *flow_left, *flow_left_diag, *flow_corner, *expected_cost, *entropy;
-        std::unique_ptr<C[]> frontiers;  // what the edges point to
-        std::vector<C> flows;            // what the flows and sums point to
     };
     struct Task {
         Index table, a, b;
@@ -100,7 +101,7 @@ template <class S, class C> class Wave {
 
     static double sum(const C *rows, Index count) { return std::accumulate(rows, rows + count, 0.0); }
 
-    Table make_table(PairIndex pair, const CostBounds<S> &bounds) const {
+    Table make_table(PairIndex pair, const CostBounds<S> &bounds) {
         Table t{};
         t.pair = pair;
         t.n = x_length(problem_, pair.x), t.m = y_length(problem_, pair.y);
@@ -110,8 +111,7 @@ template <class S, class C> class Wave {
         t.end_m.assign(gammas_.size(), C(0)), t.end_e.assign(gammas_.size(), no_path<C>);
         const Index tops = t.width * (keep_ ? t.blocks_x : 1), lefts = t.height * (keep_ ? t.blocks_y : 1);
         const Index each = 2 * (tops + lefts + t.blocks_x);
-        t.frontiers = std::make_unique_for_overwrite<C[]>(gammas_.size() * static_cast<std::size_t>(each));
-        C *next = t.frontiers.get();
+        C *next = memory_.template take<C>(each * static_cast<Index>(gammas_.size()));
         for (double gamma : gammas_) {
             const C nothing = gamma == 0 ? static_cast<C>(HUGE_VAL) : C(1);
             auto take = [&](Index count, C value) { return std::exchange(next, std::fill_n(next, count, value)); };
@@ -191,6 +191,7 @@ template <class S, class C> class Wave {
     const Index edge_;
     const std::vector<double> gammas_;
     const bool keep_;
+    Arena &memory_;  // what the tables point to
     Gradients<S> out_{};
     std::vector<Table> tables_;
     std::vector<Task> tasks_;
