@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,28 +56,34 @@ def _checked(
     return x_lengths, y_lengths, gammas
 
 
-def soft_dtw(
-    x: Tensor,
-    y: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    wanted: int,
-) -> tuple[Tensor, ...]:
-    count, n, features = x.shape
-    m = y.shape[1]
-    x, y = x.contiguous(), y.contiguous()
-    x_lengths, y_lengths, gammas = _checked((count, n, m), x_lengths, y_lengths, gammas, band, band_parameter)
-    out = _library.empty_first(x, y, wanted)
-    _kernel("padded_gradient", x)(
-        x.data_ptr(),
-        y.data_ptr(),
-        0,
+def _run(
+    kernel: str, tensors: tuple[Tensor, ...], common: Sequence[Any], ends: Iterable[int], first_order: bool
+) -> None:
+    """One of the engine's kernels on a batch: series x and y, or costs.
+
+    Parameters
+    ----------
+    kernel : str
+    tensors : tuple of Tensor
+        Contiguous.
+    common : sequence
+        What follows the tensors in every operator, from x_lengths to band_parameter.
+    ends : iterable of int
+        Addresses of directions and results.
+    first_order : bool
+        A small batch is not worth a second thread then.
+    """
+    x_lengths, y_lengths, gammas, gamma, *numbers = common
+    first = tensors[0]
+    if len(tensors) == 2:
+        (count, n, features), m = first.shape, tensors[1].shape[1]
+        addresses = (first.data_ptr(), tensors[1].data_ptr(), 0)
+    else:
+        (count, n, m), features = first.shape, 1
+        addresses = (0, 0, first.data_ptr())
+    x_lengths, y_lengths, gammas = _checked((count, n, m), x_lengths, y_lengths, gammas, *numbers[2:])
+    _kernel(kernel, first)(
+        *addresses,
         _address(x_lengths),
         _address(y_lengths),
         count,
@@ -85,155 +92,52 @@ def soft_dtw(
         features,
         _address(gammas),
         gamma,
-        cost,
-        scale,
-        band,
-        band_parameter,
+        *numbers,
         gammas is None or gammas.numel() == 1,
-        *[tensor.data_ptr() for tensor in out],
-        0,
-        _threads(count * n * m),
+        *ends,
+        _threads(count * n * m) if first_order else torch.get_num_threads(),
     )
+
+
+def soft_dtw(x: Tensor, y: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """Values and gradients; arguments as in `_library`."""
+    *common, wanted = rest
+    x, y = x.contiguous(), y.contiguous()
+    value, of_x, of_y, of_gamma = out = _library.empty_first(x, y, wanted)
+    ends = (value.data_ptr(), of_x.data_ptr(), of_y.data_ptr(), of_gamma.data_ptr(), 0)
+    _run("padded_gradient", (x, y), common, ends, True)
     return tuple(out)
 
 
-def soft_dtw_second_order(
-    x: Tensor,
-    y: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    x_direction: Tensor | None,
-    y_direction: Tensor | None,
-    gamma_direction: Tensor | None,
-    wanted: int,
-) -> tuple[Tensor, ...]:
-    count, n, features = x.shape
-    m = y.shape[1]
+def soft_dtw_second_order(x: Tensor, y: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """How the gradients change in a direction."""
+    *common, x_direction, y_direction, gamma_direction, wanted = rest
     x, y = x.contiguous(), y.contiguous()
-    x_lengths, y_lengths, gammas = _checked((count, n, m), x_lengths, y_lengths, gammas, band, band_parameter)
     directions = [_alike(direction, x) for direction in (x_direction, y_direction, gamma_direction)]
     out = _library.empty_second(x, y, wanted)
-    _kernel("padded_second_order", x)(
-        x.data_ptr(),
-        y.data_ptr(),
-        0,
-        _address(x_lengths),
-        _address(y_lengths),
-        count,
-        n,
-        m,
-        features,
-        _address(gammas),
-        gamma,
-        cost,
-        scale,
-        band,
-        band_parameter,
-        gammas is None or gammas.numel() == 1,
-        *[_address(direction) for direction in directions],
-        0,
-        *[tensor.data_ptr() for tensor in out],
-        0,
-        torch.get_num_threads(),
-    )
+    ends = (*map(_address, directions), 0, *map(_address, out), 0)
+    _run("padded_second_order", (x, y), common, ends, False)
     return tuple(out)
 
 
-def soft_dtw_of_costs(
-    costs: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    wanted: int,
-) -> tuple[Tensor, ...]:
-    count, n, m = costs.shape
+def soft_dtw_of_costs(costs: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """Values, alignments and slopes."""
+    *common, wanted = rest
     costs = costs.contiguous()
-    x_lengths, y_lengths, gammas = _checked((count, n, m), x_lengths, y_lengths, gammas, band, band_parameter)
     value, alignment, slope = out = _library.empty_first_of_costs(costs, wanted)
-    _kernel("padded_gradient", costs)(
-        0,
-        0,
-        costs.data_ptr(),
-        _address(x_lengths),
-        _address(y_lengths),
-        count,
-        n,
-        m,
-        1,
-        _address(gammas),
-        gamma,
-        cost,
-        scale,
-        band,
-        band_parameter,
-        gammas is None or gammas.numel() == 1,
-        value.data_ptr(),
-        0,
-        0,
-        slope.data_ptr(),
-        alignment.data_ptr(),
-        _threads(count * n * m),
-    )
+    ends = (value.data_ptr(), 0, 0, slope.data_ptr(), alignment.data_ptr())
+    _run("padded_gradient", (costs,), common, ends, True)
     return tuple(out)
 
 
-def soft_dtw_of_costs_second_order(
-    costs: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    alignment_direction: Tensor | None,
-    gamma_direction: Tensor | None,
-    wanted: int,
-) -> tuple[Tensor, ...]:
-    count, n, m = costs.shape
+def soft_dtw_of_costs_second_order(costs: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """How alignments and slopes change in a direction."""
+    *common, alignment_direction, gamma_direction, wanted = rest
     costs = costs.contiguous()
-    x_lengths, y_lengths, gammas = _checked((count, n, m), x_lengths, y_lengths, gammas, band, band_parameter)
-    alignment_direction, gamma_direction = _alike(alignment_direction, costs), _alike(gamma_direction, costs)
+    directions = _alike(alignment_direction, costs), _alike(gamma_direction, costs)
     of_costs, of_gamma = out = _library.empty_second_of_costs(costs, wanted)
-    _kernel("padded_second_order", costs)(
-        0,
-        0,
-        costs.data_ptr(),
-        _address(x_lengths),
-        _address(y_lengths),
-        count,
-        n,
-        m,
-        1,
-        _address(gammas),
-        gamma,
-        cost,
-        scale,
-        band,
-        band_parameter,
-        gammas is None or gammas.numel() == 1,
-        0,
-        0,
-        _address(gamma_direction),
-        _address(alignment_direction),
-        0,
-        0,
-        of_gamma.data_ptr(),
-        of_costs.data_ptr(),
-        torch.get_num_threads(),
-    )
+    ends = (0, 0, *map(_address, directions[::-1]), 0, 0, _address(of_gamma), _address(of_costs))
+    _run("padded_second_order", (costs,), common, ends, False)
     return tuple(out)
 
 
