@@ -6,7 +6,7 @@ which arithmetic the pairs need, once a call, but for calls inside `capturable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -317,11 +317,8 @@ def _change(
     places = {"x": 0, "y": -1, "costs": 0}
     result = {name: batch.packed[places[name]].unpack(joined[name], good) for name in places.keys() & asked}
     if "gamma" in wanted:
-        slope = (
-            torch.zeros_like(joined["spread"])
-            if isinstance(gamma, float) and gamma == 0
-            else -joined["spread"] / gamma
-        )
+        hard = isinstance(gamma, float) and gamma == 0  # nothing spreads there
+        slope = joined["spread"] if hard else -joined["spread"] / gamma
         result["gamma"] = torch.where(good, slope.to(like.dtype), torch.nan)
     return result
 
@@ -378,114 +375,59 @@ def _by_gamma(
     return result
 
 
-def _gathered(found: dict[str, Tensor], names: dict[str, int], wanted: int, like: Tensor) -> Results:
+def _run(
+    device: Device,
+    tensors: tuple[Tensor, ...],
+    common: Sequence[Any],
+    directions: Tensors | None,
+    names: dict[str, int],
+    wanted: int,
+) -> Results:
+    """What is wanted of a batch of series x and y, or of costs, by the bits of the names.
+
+    `common` is what follows the tensors in every operator, from x_lengths to band_parameter.
+    """
+    x_lengths, y_lengths, gammas, gamma, *numbers = common
+    chosen = {name for name, bit in names.items() if wanted & bit}
+    lengths = (x_lengths, y_lengths)
+    found = _by_gamma(device, tensors, directions, *lengths, gammas, gamma, Numbers(*numbers), chosen)
     return tuple(
-        found[name] if bit == 0 or wanted & bit else like.new_empty((0,)) for name, bit in names.items()
+        found[name] if bit == 0 or wanted & bit else tensors[0].new_empty((0,)) for name, bit in names.items()
     )
 
 
-def soft_dtw(
-    device: Device,
-    x: Tensor,
-    y: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    wanted: int,
-) -> Results:
+def soft_dtw(device: Device, x: Tensor, y: Tensor, *rest: Any) -> Results:
     """As `_cpu.soft_dtw`."""
+    *common, wanted = rest
     if x.shape[0] == 0:
         return tuple(_library.empty_first(x, y, wanted))
-    names = {"value": 0, "x": X, "y": Y, "entropy": GAMMA}
-    numbers, chosen = Numbers(cost, scale, band, band_parameter), _names(names, wanted)
-    found = _by_gamma(device, (x, y), None, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
-    return _gathered(found, names, wanted, x)
+    return _run(device, (x, y), common, None, {"value": 0, "x": X, "y": Y, "entropy": GAMMA}, wanted)
 
 
-def soft_dtw_of_costs(
-    device: Device,
-    costs: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    wanted: int,
-) -> Results:
-    """As `_cpu.soft_dtw_of_costs`."""
-    if costs.shape[0] == 0:
-        return tuple(_library.empty_first_of_costs(costs, wanted))
-    names = {"value": 0, "alignment": X, "entropy": GAMMA}
-    numbers, chosen = Numbers(cost, scale, band, band_parameter), _names(names, wanted)
-    found = _by_gamma(device, (costs,), None, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
-    return _gathered(found, names, wanted, costs)
-
-
-def soft_dtw_second_order(
-    device: Device,
-    x: Tensor,
-    y: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    x_direction: Tensor | None,
-    y_direction: Tensor | None,
-    gamma_direction: Tensor | None,
-    wanted: int,
-) -> Results:
+def soft_dtw_second_order(device: Device, x: Tensor, y: Tensor, *rest: Any) -> Results:
     """As `_cpu.soft_dtw_second_order`."""
+    *common, x_direction, y_direction, gamma_direction, wanted = rest
     if x.shape[0] == 0:
         return tuple(_library.empty_second(x, y, wanted))
-    names = {"x": X, "y": Y, "gamma": GAMMA}
-    numbers, directions = (
-        Numbers(cost, scale, band, band_parameter),
-        (x_direction, y_direction, gamma_direction),
-    )
-    chosen = _names(names, wanted)
-    found = _by_gamma(device, (x, y), directions, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
-    return _gathered(found, names, wanted, x)
+    directions = (x_direction, y_direction, gamma_direction)
+    return _run(device, (x, y), common, directions, {"x": X, "y": Y, "gamma": GAMMA}, wanted)
 
 
-def soft_dtw_of_costs_second_order(
-    device: Device,
-    costs: Tensor,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    gammas: Tensor | None,
-    gamma: float,
-    cost: int,
-    scale: float,
-    band: int,
-    band_parameter: float,
-    alignment_direction: Tensor | None,
-    gamma_direction: Tensor | None,
-    wanted: int,
-) -> Results:
+def soft_dtw_of_costs(device: Device, costs: Tensor, *rest: Any) -> Results:
+    """As `_cpu.soft_dtw_of_costs`."""
+    *common, wanted = rest
+    if costs.shape[0] == 0:
+        return tuple(_library.empty_first_of_costs(costs, wanted))
+    return _run(device, (costs,), common, None, {"value": 0, "alignment": X, "entropy": GAMMA}, wanted)
+
+
+def soft_dtw_of_costs_second_order(device: Device, costs: Tensor, *rest: Any) -> Results:
     """As `_cpu.soft_dtw_of_costs_second_order`."""
+    *common, alignment_direction, gamma_direction, wanted = rest
     if costs.shape[0] == 0:
         return tuple(_library.empty_second_of_costs(costs, wanted))
-    names = {"costs": X, "gamma": GAMMA}
-    numbers, directions = Numbers(cost, scale, band, band_parameter), (alignment_direction, gamma_direction)
-    chosen = _names(names, wanted)
-    found = _by_gamma(device, (costs,), directions, x_lengths, y_lengths, gammas, gamma, numbers, chosen)
-    return _gathered(found, names, wanted, costs)
-
-
-def _names(names: dict[str, int], wanted: int) -> set[str]:
-    return {name for name, bit in names.items() if wanted & bit}
+    directions = (alignment_direction, gamma_direction)
+    return _run(device, (costs,), common, directions, {"costs": X, "gamma": GAMMA}, wanted)
 
 
 def cdist(x: Tensor, y: Tensor | None, x_lengths: Any, y_lengths: Any, *rest: Any) -> Tensor:
