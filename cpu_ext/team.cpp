@@ -1,8 +1,8 @@
-// Threads that are kept for the next call, because to start one costs as much as much of the work that is shared.
+// Threads that stay for the next call, because to start one costs as much as much of the work that is shared.
 //
-// A helper that has nothing to do looks for work for a few microseconds, then sleeps. Helpers belong to one process:
-// a forked child, which has none of its parent's threads, hires its own. They hold nothing of Python's and nothing that
-// must be given back, block all signals, and end with the process. One call at a time has them; calls that come
+// A helper that has nothing to do looks for work for a few microseconds, then sleeps; after a tenth of a second it leaves.
+// Helpers belong to one process: a forked child, which has none of its parent's threads, hires its own. They hold nothing
+// of Python's and nothing that must be given back, and block all signals. One call at a time has them; calls that come
 // meanwhile, and calls from within a call, start threads of their own.
 #include "team.hpp"
 
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -27,43 +28,6 @@ inline void pause_briefly() {
 #endif
 }
 
-void await_change(const std::atomic<int> &value, int old) {
-    constexpr auto patience = std::chrono::microseconds(30);
-    const auto begin = std::chrono::steady_clock::now();
-    do {
-        for (int i = 0; i < 64; ++i) {
-            if (value.load(std::memory_order_acquire) != old) return;
-            pause_briefly();
-        }
-    } while (std::chrono::steady_clock::now() - begin < patience);
-    value.wait(old, std::memory_order_acquire);
-}
-
-struct Helper {
-    std::atomic<int> busy{0};
-    Call call = nullptr;
-    void *work = nullptr;
-    int thread = 0;
-
-    void give(Call call_, void *work_, int thread_) {
-        call = call_, work = work_, thread = thread_;
-        set(1);
-    }
-    void serve() {
-        for (;;) {
-            await_change(busy, 0);
-            call(work, thread);
-            set(0);
-        }
-    }
-
-  private:
-    void set(int value) {
-        busy.store(value, std::memory_order_release);
-        busy.notify_one();
-    }
-};
-
 // While it lives, threads that are started get no signals: those are for Python's own.
 class BlockSignals {
   public:
@@ -79,6 +43,77 @@ class BlockSignals {
     sigset_t before_;
 };
 
+class Helper {
+  public:
+    // From here it does not leave until it has had work, or is dismissed. Throws where the system gives no thread.
+    void hire() {
+        const std::lock_guard lock(mutex_);
+        if (state_ == State::away) {
+            const BlockSignals guard;
+            std::thread([this] { serve(); }).detach();
+        }
+        state_ = State::hired;
+    }
+    void dismiss() {
+        const std::lock_guard lock(mutex_);
+        if (state_ == State::hired) state_ = State::idle;
+    }
+    void give(Call call, void *work, int thread) {
+        call_ = call, work_ = work, thread_ = thread;
+        change(State::working);
+    }
+    void await() {
+        look([this] { return state_ != State::working; });
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return state_ != State::working; });
+    }
+
+  private:
+    enum class State { away, idle, hired, working };
+
+    void change(State state) {
+        {
+            const std::lock_guard lock(mutex_);
+            state_ = state;
+        }
+        changed_.notify_all();
+    }
+    template <class Until> static void look(Until until) {
+        constexpr auto patience = std::chrono::microseconds(30);
+        const auto begin = std::chrono::steady_clock::now();
+        do {
+            for (int i = 0; i < 64; ++i) {
+                if (until()) return;
+                pause_briefly();
+            }
+        } while (std::chrono::steady_clock::now() - begin < patience);
+    }
+    void serve() {
+        constexpr auto patience = std::chrono::milliseconds(100);
+        auto has_work = [this] { return state_ == State::working; };
+        for (;;) {
+            look(has_work);
+            {
+                std::unique_lock lock(mutex_);
+                if (!changed_.wait_for(lock, patience, has_work)) {
+                    if (state_ == State::hired) continue;
+                    state_ = State::away;
+                    return;
+                }
+            }
+            call_(work_, thread_);
+            change(State::idle);
+        }
+    }
+
+    std::atomic<State> state_{State::away};
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    Call call_ = nullptr;
+    void *work_ = nullptr;
+    int thread_ = 0;
+};
+
 class Crew {
   public:
     static Crew &of_this_process();
@@ -88,20 +123,24 @@ class Crew {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock) return false;
         const auto wanted = static_cast<std::size_t>(n - 1);
-        while (helpers_.size() < wanted) hire();
+        while (helpers_.size() < wanted) helpers_.push_back(std::make_unique<Helper>());
+        hire(wanted);
         for (std::size_t i = 0; i < wanted; ++i) helpers_[i]->give(call, work, static_cast<int>(i) + 1);
         call(work, 0);
-        for (std::size_t i = 0; i < wanted; ++i) await_change(helpers_[i]->busy, 1);
+        for (std::size_t i = 0; i < wanted; ++i) helpers_[i]->await();
         return true;
     }
 
   private:
-    void hire() {
-        helpers_.reserve(helpers_.size() + 1);
-        auto helper = std::make_unique<Helper>();
-        const BlockSignals guard;
-        std::thread([mine = helper.get()] { mine->serve(); }).detach();
-        helpers_.push_back(std::move(helper));
+    // All or none: the work may make its threads wait for each other.
+    void hire(std::size_t wanted) {
+        std::size_t hired = 0;
+        try {
+            for (; hired < wanted; ++hired) helpers_[hired]->hire();
+        } catch (...) {
+            while (hired > 0) helpers_[--hired]->dismiss();
+            throw;
+        }
     }
 
     const pid_t process_ = getpid();
@@ -109,7 +148,7 @@ class Crew {
     std::vector<std::unique_ptr<Helper>> helpers_;
 };
 
-// Never destroyed: its helpers wait until the process is gone. After a fork the parent's is left as it was, its mutex
+// Never destroyed: its helpers may outlive everything else. After a fork the parent's is left as it was, its mutex
 // locked perhaps.
 Crew &Crew::of_this_process() {
     static std::atomic<Crew *> current{nullptr};
@@ -122,7 +161,7 @@ Crew &Crew::of_this_process() {
     return *crew;
 }
 
-// All or none: the work may make its threads wait for each other.
+// All or none here too.
 void run_new_threads(int n, Call call, void *work) {
     enum { waiting, all_are_here, leave };
     std::atomic<int> gate{waiting};

@@ -169,6 +169,9 @@ try:
     while True:
         {call}
 except KeyboardInterrupt:
+    stopped = time.perf_counter()
+    while threads() > before and time.perf_counter() < stopped + 1:
+        time.sleep(0.01)  # a helper stays for the next call, for a tenth of a second
     print(threads() - before, flush=True)
 """
 
