@@ -119,7 +119,9 @@ def choose_chunks(layout: Layout, n_rows: int, steps: int, itemsize: int, multip
     d, depth = layout.channels, layout.depth
     product = sum((k - 1) * d**k for k in range(2, depth + 1))
     step = d + sum((depth - k + 1) * d**k for k in range(2, depth + 1))
-    wanted = -(-multiprocessors * 768 // (n_rows * layout.slots))
+    # About twice the threads that are resident at once, by the registers of the kernels; not a few more.
+    threads = multiprocessors * (1024 if layout.threads == 128 else 768)
+    wanted = threads // (n_rows * layout.slots)
     by_length = steps // max(LEAST_STEPS, 4 * product // step)
     by_memory = MOST_CHUNK_BYTES // (n_rows * count_words(d, depth) * itemsize)
     count = max(1, min(wanted, by_length, by_memory))

@@ -17,11 +17,12 @@ KERNEL void __launch_bounds__(THREADS)
     SHARED_ARRAY(REAL, tile, STEPS * CHANNELS * UNIT_STRIDE);
     SHARED_ARRAY(int64, point, UNITS);
     SHARED_ARRAY(int64, base, UNITS);
+    SHARED_ARRAY(int64, target, UNITS);
     SHARED_ARRAY(int, steps, UNITS);
     const Paths paths{points, basepoints, lengths, windows, n_windows, n_rows, n_points, chunks, chunk_steps};
-    const Sources sources{point, base, steps};
+    const Sources sources{point, base, target, steps};
     const Place p = place_of(paths);
-    int longest = find_sources(paths, sources);
+    int longest = find_sources(paths, sources, 0);
     int letters[PREFIX + 1];
     find_letters(p, letters);
 

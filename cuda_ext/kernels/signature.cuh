@@ -138,15 +138,19 @@ DEVICE bool stands_for(const Place &p, int k) {
     return p.prefix % divisor == 0 && p.tile == 0;
 }
 
-// The units of a block, for the loads of all threads.
+// The units of a block, for the loads of all threads: LOADERS threads each, so that what a thread moves lies STEPS steps
+// in a row, and needs no division.
+constexpr int LOADERS = THREADS / UNITS;
+
 struct Sources {
-    SharedPointer<int64> point;  // where the first step comes from, in points
-    SharedPointer<int64> base;   // the row of its basepoint, or -1
-    SharedPointer<int> steps;    // until the path stands still or the chunk ends
+    SharedPointer<int64> point;   // where the first step comes from, in points
+    SharedPointer<int64> base;    // the row of its basepoint, or -1
+    SharedPointer<int64> target;  // where gradients of the first step go, in steps
+    SharedPointer<int> steps;     // until the path stands still or the chunk ends
 };
 
 // Fills them in; returns the longest of the block. Barriers inside.
-DEVICE int find_sources(const Paths &paths, const Sources &sources) {
+DEVICE int find_sources(const Paths &paths, const Sources &sources, int64 row_steps) {
     const int64 units = paths.n_rows * paths.chunks;
     for (int u = thread_index(); u < UNITS; u += THREADS) {
         const int64 index = static_cast<int64>(block_index() / PARTS) * UNITS + u;
@@ -156,6 +160,7 @@ DEVICE int find_sources(const Paths &paths, const Sources &sources) {
         const int64 at = span.first + begin;
         sources.point[u] = span.path * paths.n_points + at - (paths.basepoints ? 1 : 0);
         sources.base[u] = paths.basepoints && at == 0 ? span.path : int64(-1);
+        sources.target[u] = (block_index() % PARTS * paths.n_rows + row) * row_steps + begin;
         const int64 left = minimum(span.steps - begin, paths.chunk_steps);
         sources.steps[u] = index < units ? static_cast<int>(maximum(left, int64(0))) : 0;
     }
@@ -166,19 +171,32 @@ DEVICE int find_sources(const Paths &paths, const Sources &sources) {
 }
 
 // Increments first … first + STEPS - 1 of all units of the block; zero where a path stands still. Barriers inside.
+// Loads are on their way several at a time: nothing else of the block goes on meanwhile.
 DEVICE void load_tile(const Paths &paths, const Sources &sources, int first, SharedPointer<REAL> tile) {
+    constexpr int each = (STEPS * CHANNELS + LOADERS - 1) / LOADERS, batch = each < 8 ? each : 8;
     sync_block();
-    for (int e = thread_index(); e < UNITS * STEPS * CHANNELS; e += THREADS) {
-        const int u = e / (STEPS * CHANNELS), rest = e % (STEPS * CHANNELS), s = rest / CHANNELS, c = rest % CHANNELS;
-        REAL z = 0;
-        if (first + s < sources.steps[u]) {
-            const int64 from = sources.point[u] + first + s;
-            const bool based = first + s == 0 && sources.base[u] >= 0;
-            const REAL before =
-                based ? paths.basepoints[sources.base[u] * CHANNELS + c] : paths.points[from * CHANNELS + c];
-            z = paths.points[(from + 1) * CHANNELS + c] - before;
+    const int u = thread_index() / LOADERS, own = thread_index() % LOADERS;
+    if (u < UNITS) {
+        const REAL *const from = paths.points + (sources.point[u] + first) * CHANNELS;
+        const int inside = minimum(sources.steps[u] - first, STEPS) * CHANNELS;
+        const bool based = first == 0 && sources.base[u] >= 0;
+        const int begin = based ? CHANNELS : 0;  // the point in front is the basepoint
+        for (int start = own; start < STEPS * CHANNELS; start += batch * LOADERS) {
+            REAL before[batch], after[batch];
+#pragma unroll
+            for (int i = 0; i < batch; ++i) {
+                const int e = start + i * LOADERS;
+                before[i] = e >= begin && e < inside ? from[e] : REAL(0);
+                after[i] = e < inside ? from[e + CHANNELS] : REAL(0);
+            }
+#pragma unroll
+            for (int i = 0; i < batch; ++i) {
+                const int e = start + i * LOADERS;
+                if (e < STEPS * CHANNELS) tile[e * UNIT_STRIDE + u] = after[i] - before[i];
+            }
         }
-        tile[rest * UNIT_STRIDE + u] = z;
+        for (int e = own; based && e < minimum(begin, inside); e += LOADERS)
+            tile[e * UNIT_STRIDE + u] = from[e + CHANNELS] - paths.basepoints[sources.base[u] * CHANNELS + e];
     }
     sync_block();
 }
@@ -353,19 +371,22 @@ DEVICE void keep_sums(const Increment &z_back, const int *letters, int step, Sha
     }
 }
 
-// Steps first … first + STEPS - 1 into partial, (PARTS, n_rows, row_steps, CHANNELS). Barriers inside.
-DEVICE void add_up(const Paths &paths, const Sources &sources, int first, SharedPointer<REAL> sums, int64 row_steps,
-                   REAL *partial) {
+// Steps first … first + STEPS - 1 into partial, (PARTS, n_rows, row_steps, CHANNELS). A barrier inside.
+DEVICE void add_up(const Sources &sources, int first, SharedPointer<REAL> sums, REAL *partial) {
     sync_block();
-    const int part = block_index() % PARTS, slots = minimum(WIDTH, SLOTS - part * THREADS);
-    for (int e = thread_index(); e < UNITS * STEPS * CHANNELS; e += THREADS) {
-        const int u = e / (STEPS * CHANNELS), rest = e % (STEPS * CHANNELS), s = rest / CHANNELS, c = rest % CHANNELS;
-        if (first + s >= sources.steps[u]) continue;
+    const int u = thread_index() / LOADERS;
+    if (u >= UNITS) return;
+    const int part = block_index() % PARTS;
+    const int slots = PARTS == 1 ? WIDTH : minimum(WIDTH, SLOTS - part * THREADS);
+    REAL *const to = partial + (sources.target[u] + first) * CHANNELS;
+    const int inside = minimum(sources.steps[u] - first, STEPS) * CHANNELS;
+    for (int e = thread_index() % LOADERS; e < inside; e += LOADERS) {
         REAL sum = 0;
         if (TILES == 1) {
-            const int at = rest * SUM_STRIDE + u * WIDTH;
+            const int at = e * SUM_STRIDE + u * WIDTH;
             for (int i = 0; i < slots; ++i) sum += sums[at + i];
         } else {
+            const int s = e / CHANNELS, c = e % CHANNELS;
             for (int i = 0; i < slots; ++i) {
                 const int slot = part * THREADS + i, at = s * SUM_ROWS * SUM_STRIDE + u * WIDTH + i;
                 if (slot % TILES == c / LETTERS) sum += sums[at + c % LETTERS * SUM_STRIDE];
@@ -373,8 +394,6 @@ DEVICE void add_up(const Paths &paths, const Sources &sources, int first, Shared
                     if (beginning_of(slot / TILES, k) % CHANNELS == c) sum += sums[at + (LETTERS + k - 1) * SUM_STRIDE];
             }
         }
-        const int64 unit = static_cast<int64>(block_index() / PARTS) * UNITS + u, row = unit / paths.chunks;
-        const int64 t = (unit - row * paths.chunks) * paths.chunk_steps + first + s;
-        partial[((part * paths.n_rows + row) * row_steps + t) * CHANNELS + c] = sum;
+        to[e] = sum;
     }
 }

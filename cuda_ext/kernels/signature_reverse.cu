@@ -20,11 +20,12 @@ KERNEL void __launch_bounds__(THREADS)
     SHARED_ARRAY(REAL, states, STEPS * STATE * THREADS + 1);
     SHARED_ARRAY(int64, point, UNITS);
     SHARED_ARRAY(int64, base, UNITS);
+    SHARED_ARRAY(int64, target, UNITS);
     SHARED_ARRAY(int, steps, UNITS);
     const Paths paths{points, basepoints, lengths, windows, n_windows, n_rows, n_points, chunks, chunk_steps};
-    const Sources sources{point, base, steps};
+    const Sources sources{point, base, target, steps};
     const Place p = place_of(paths);
-    const int longest = find_sources(paths, sources), stretches = (longest + STEPS - 1) / STEPS;
+    const int longest = find_sources(paths, sources, row_steps), stretches = (longest + STEPS - 1) / STEPS;
     int letters[PREFIX + 1];
     find_letters(p, letters);
 
@@ -107,7 +108,7 @@ KERNEL void __launch_bounds__(THREADS)
                 retreat(z, low, owned, low_gradient, gradient, z_back);
                 keep_sums(z_back, letters, s, sums);
             }
-            add_up(paths, sources, i * STEPS, sums, row_steps, partial);
+            add_up(sources, i * STEPS, sums, partial);
         }
     }
 }

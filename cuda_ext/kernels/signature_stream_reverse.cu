@@ -18,11 +18,12 @@ KERNEL void __launch_bounds__(THREADS)
     SHARED_ARRAY(REAL, sums, STEPS * SUM_ROWS * SUM_STRIDE);
     SHARED_ARRAY(int64, point, UNITS);
     SHARED_ARRAY(int64, base, UNITS);
+    SHARED_ARRAY(int64, target, UNITS);
     SHARED_ARRAY(int, steps, UNITS);
     const Paths paths{points, basepoints, lengths, nullptr, 1, n_rows, n_points, chunks, chunk_steps};
-    const Sources sources{point, base, steps};
+    const Sources sources{point, base, target, steps};
     const Place p = place_of(paths);
-    find_sources(paths, sources);
+    find_sources(paths, sources, paths.steps());
     int letters[PREFIX + 1];
     find_letters(p, letters);
 
@@ -66,7 +67,7 @@ KERNEL void __launch_bounds__(THREADS)
             }
             keep_sums(z_back, letters, s, sums);
         }
-        if (partial) add_up(paths, sources, first, sums, row_steps, partial);
+        if (partial) add_up(sources, first, sums, partial);
     }
     if (!lows || !p.busy) return;
     REAL *const own_lows = lows + (p.index * SLOTS + p.slot) * PREFIX;
