@@ -9,6 +9,7 @@
 #include "bindings_padded.hpp"
 #include "engine.hpp"
 #include "interruptible.hpp"
+#include "signature_kernel/bindings.hpp"
 #include "signatures/bindings.hpp"
 
 namespace nb = nanobind;
@@ -105,5 +106,6 @@ NB_MODULE(_core, m) {
     define<double>(m);
     bind_gdtw(m);
     bind_padded(m);
+    bind_signature_kernel(m);
     bind_signatures(m);
 }

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .preprocessing import to_padded as to_padded
     from .preprocessing import to_ragged as to_ragged
     from .signatures import LogSignatureTransformer as LogSignatureTransformer
+    from .signatures import SignatureKernel as SignatureKernel
     from .signatures import SignatureTransformer as SignatureTransformer
 
 _NAMES = {
@@ -122,7 +123,7 @@ _NAMES = {
         "to_padded",
         "to_ragged",
     ],
-    "signatures": ["LogSignatureTransformer", "SignatureTransformer"],
+    "signatures": ["LogSignatureTransformer", "SignatureKernel", "SignatureTransformer"],
 }
 _TORCH_SUBMODULES = ["functional", "nn"]  # not in __all__: importing them needs torch
 _SUBMODULES = [*(name for name in _NAMES if not name.startswith("_")), "datasets"]

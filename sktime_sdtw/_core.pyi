@@ -58,6 +58,41 @@ def padded_pairwise_f64(*arguments: float) -> None: ...
 def padded_second_order_f32(*arguments: float) -> None: ...
 def padded_second_order_f64(*arguments: float) -> None: ...
 
+# cpu_ext/signature_kernel/engine.hpp says what they mean.
+
+MOST_KERNEL_DEPTH: int
+
+def signature_kernel(
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    x_lengths: NDArray[Any] | None,
+    y_lengths: NDArray[Any] | None,
+    pairing: int,
+    kind: int,
+    scale: float,
+    x_refinement: int,
+    y_refinement: int,
+    depth: int,
+    out: NDArray[Any],
+    n_threads: int,
+) -> None: ...
+def signature_kernel_gradient(
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    x_lengths: NDArray[Any] | None,
+    y_lengths: NDArray[Any] | None,
+    pairing: int,
+    kind: int,
+    scale: float,
+    x_refinement: int,
+    y_refinement: int,
+    depth: int,
+    weights: NDArray[Any],
+    x_gradient: NDArray[Any] | None,
+    y_gradient: NDArray[Any] | None,
+    n_threads: int,
+) -> None: ...
+
 # Signatures; cpu_ext/signatures/engine.hpp says what they mean.
 
 MOST_DEPTH: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._kernel import signature_kernel, signature_kernel_gram, signature_mmd, signature_score
 from ._logsignature import logsignature, logsignature_to_signature, signature_to_logsignature
 from ._path import Path
 from ._signature import (
@@ -22,6 +23,7 @@ from ._transforms import transform_path
 from ._words import all_words, logsignature_channels, lyndon_brackets, lyndon_words, signature_channels
 
 if TYPE_CHECKING:
+    from ._kernel_estimator import SignatureKernel as SignatureKernel
     from ._modules import Augment as Augment
     from ._modules import LogSignature as LogSignature
     from ._modules import Signature as Signature
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LogSignatureTransformer",
     "Path",
+    "SignatureKernel",
     "SignatureTransformer",
     "all_words",
     "extract_signature_term",
@@ -46,6 +49,10 @@ __all__ = [
     "signature",
     "signature_channels",
     "signature_combine",
+    "signature_kernel",
+    "signature_kernel_gram",
+    "signature_mmd",
+    "signature_score",
     "signature_to_logsignature",
     "transform_path",
 ]
@@ -58,6 +65,7 @@ _LATER = {
     "LogSignatureTransformer": "_transformer.LogSignatureTransformer",
     "Logsignature": "_modules.LogSignature",
     "Signature": "_modules.Signature",
+    "SignatureKernel": "_kernel_estimator.SignatureKernel",
     "SignatureToLogSignature": "_modules.SignatureToLogSignature",
     "SignatureToLogsignature": "_modules.SignatureToLogSignature",
     "SignatureTransformer": "_transformer.SignatureTransformer",

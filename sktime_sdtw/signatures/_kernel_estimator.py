@@ -1,0 +1,266 @@
+"""Gram matrices of the signature kernel, for scikit-learn."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._tags import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context, restore_layout
+from .._series import Array, SeriesBatch, check_series
+from ._kernel import signature_kernel, signature_kernel_gram
+from ._transforms import TRANSFORMS, transform_path
+
+# Points that the median distance is taken over.
+N_MEDIAN = 500
+
+
+class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
+    r"""Signature kernel between time series and those of fit, for estimators that take a precomputed kernel.
+
+    Parameters
+    ----------
+    sigma : float or "median", default="median"
+        Bandwidth, > 0. "linear" divides the paths by it, "rbf" is exp(-‖x - y‖² / (2 sigma²)) of two points.
+        "median" is, of the transformed series of fit, for "linear" the median of their lengths (the sum of
+        the distances from point to point), for "rbf" the median distance of two points.
+    depth : int, default=None
+        Longest words that count; None is all of them, by the Goursat equation.
+    refinement : int, default=0
+        Each step of the series is cut into 2^refinement for the Goursat equation.
+    static_kernel : {"linear", "rbf"}, default="linear"
+        Of two points; see `signature_kernel`.
+    normalize : bool, default=True
+        Divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = 1.
+    transforms : str or sequence of str, default=("time",)
+        Applied to the series first, in this order; see `transform_path`.
+    lag : int, default=1
+        Of the transform "lead_lag".
+    n_jobs : int, default=None
+        Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
+
+    Attributes
+    ----------
+    X_fit_ : ndarray of shape (n_samples, n_timestamps, n_features), or list of ndarray
+        The series of fit; a list of (n_timestamps, n_features) arrays where their lengths differ.
+    sigma_ : float
+        The bandwidth in use.
+    n_features_in_ : int
+        Columns of a table (2-D input) or features per time step.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+        Where fit saw a DataFrame with names.
+
+    See Also
+    --------
+    SignatureTransformer : The signatures themselves, up to a depth.
+    SoftDTWKernel : Kernels of alignments.
+    sktime_sdtw.signatures.signature_kernel_gram : The function.
+
+    Notes
+    -----
+    The kernel is positive definite, as an inner product; the error of the grid need not be, and is divided by
+    4 by each further `refinement`. The work is n_samples · n_samples_fit tables of length × length.
+
+    Gaussian processes of scikit-learn take no precomputed kernel: `KernelRidge(kernel="precomputed")` after
+    this transformer gives their mean, `KernelPCA(kernel="precomputed")` features for them.
+
+    References
+    ----------
+    C. Salvi, T. Cass, J. Foster, T. Lyons, W. Yang. The signature kernel is the solution of a Goursat PDE.
+    SIAM Journal on Mathematics of Data Science, 2021. arXiv:2006.14794.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import SVC
+    >>> from sktime_sdtw import SignatureKernel
+    >>> X = [[0.0, 1.0, 2.0], [0.0, 2.0], [2.0, 1.0, 0.0], [2.0, 0.0, 0.0, 0.0]]
+    >>> model = make_pipeline(SignatureKernel(), SVC(kernel="precomputed"))
+    >>> model.fit(X, ["up", "up", "down", "down"]).predict([[0.0, 0.0, 1.0, 3.0]])
+    array(['up'], dtype='<U4')
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "sigma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
+        "depth": [None, Interval(Integral, 1, None, closed="left")],
+        "refinement": [Interval(Integral, 0, None, closed="left")],
+        "static_kernel": [StrOptions({"linear", "rbf"})],
+        "normalize": ["boolean"],
+        "transforms": [StrOptions(set(TRANSFORMS)), list, tuple],
+        "lag": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
+    }
+
+    X_fit_: Array | list[Array]
+    sigma_: float
+    _own: tuple[tuple[Any, ...], Array] | None
+
+    def __init__(
+        self,
+        sigma: float | str = "median",
+        *,
+        depth: int | None = None,
+        refinement: int = 0,
+        static_kernel: str = "linear",
+        normalize: bool = True,
+        transforms: Any = ("time",),
+        lag: int = 1,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.sigma = sigma
+        self.depth = depth
+        self.refinement = refinement
+        self.static_kernel = static_kernel
+        self.normalize = normalize
+        self.transforms = transforms
+        self.lag = lag
+        self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> SignatureKernel:
+        """Keep the series and set the bandwidth.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
+            Lists hold series of any lengths; time steps of NaN at the end of a series are padding.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : SignatureKernel
+        """
+        batch = self._check_series(X, reset=True)
+        paths, lengths = self._paths(batch)
+        self._keep(batch, paths, lengths)
+        self._own = (self._problem(), self._roots(paths, lengths)) if self.normalize else None
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Kernel between X and the fitted series.
+
+        Parameters
+        ----------
+        X : array-like or list, as in `fit`
+            Of any lengths, except where fit saw a table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_samples_fit)
+        """
+        check_is_fitted(self)
+        batch, known = self._check_series(X, reset=False), check_series(self.X_fit_)
+        dtype = np.result_type(batch.dtype, known.dtype)
+        paths, lengths = self._paths(batch.astype(dtype))
+        to, to_lengths = self._paths(known.astype(dtype))
+        settings = self._settings()
+        matrix = signature_kernel_gram(paths, to, x_lengths=lengths, y_lengths=to_lengths, **settings)
+        if self.normalize:
+            # Parameters may have been set, and series of another dtype passed, since fit.
+            known_roots = None if self._own is None or self._own[0] != self._problem() else self._own[1]
+            if known_roots is None or known_roots.dtype != dtype:
+                known_roots = self._roots(to, to_lengths)
+            self._divide(matrix, self._roots(paths, lengths), known_roots)
+        return matrix
+
+    @fit_context
+    def fit_transform(self, X: Any, y: Any = None) -> Array:
+        """Fit, and the symmetric Gram matrix of the fitted series, at half the work of `transform`.
+
+        Parameters
+        ----------
+        X : array-like or list, as in `fit`
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_samples)
+        """
+        batch = self._check_series(X, reset=True)
+        paths, lengths = self._paths(batch)
+        self._keep(batch, paths, lengths)
+        matrix = signature_kernel_gram(paths, x_lengths=lengths, **self._settings())
+        self._own = None
+        if self.normalize:
+            own = matrix.diagonal().copy()
+            self._check_positive(own)
+            self._own = self._problem(), np.sqrt(own)
+            self._divide(matrix, self._own[1], self._own[1])
+            np.fill_diagonal(matrix, 1)
+        return matrix
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "depth": self.depth,
+            "refinement": self.refinement,
+            "static_kernel": self.static_kernel,
+            "sigma": self.sigma_,
+            "n_jobs": self.n_jobs,
+        }
+
+    def _paths(self, batch: SeriesBatch) -> tuple[Array, Array]:
+        """Return transformed paths, (n_samples, points, channels), and how many of their points count."""
+        found = {}
+        for n in np.unique(batch.lengths):
+            chosen = np.flatnonzero(batch.lengths == n)
+            points = batch.values[batch.offsets[chosen, None] + np.arange(n)]
+            found[n] = chosen, transform_path(points, self.transforms, lag=self.lag)
+        longest = max(paths.shape[1] for _, paths in found.values())
+        lengths = np.empty(len(batch), np.int64)
+        out = None
+        for chosen, paths in found.values():
+            if out is None:
+                out = np.zeros((len(batch), longest, paths.shape[2]), paths.dtype)
+            out[chosen, : paths.shape[1]] = paths
+            lengths[chosen] = paths.shape[1]
+        assert out is not None
+        return out, lengths
+
+    def _keep(self, batch: SeriesBatch, paths: Array, lengths: Array) -> None:
+        if self.sigma != "median":
+            self.sigma_ = float(self.sigma)
+        elif self.static_kernel == "linear":
+            steps = np.linalg.norm(np.diff(paths, axis=1), axis=-1)
+            steps[np.arange(1, paths.shape[1]) >= lengths[:, None]] = 0
+            self.sigma_ = float(np.median(steps.sum(axis=1))) or 1.0
+        else:
+            points = paths[np.arange(paths.shape[1]) < lengths[:, None]].astype(np.float64)
+            points = points[np.linspace(0, len(points) - 1, min(N_MEDIAN, len(points))).astype(int)]
+            squares = (points**2).sum(axis=1)
+            distances = squares[:, None] + squares - 2 * points @ points.T
+            between = np.sqrt(np.maximum(distances[np.triu_indices(len(points), k=1)], 0))
+            self.sigma_ = float(np.median(between)) if len(between) else 1.0
+            self.sigma_ = self.sigma_ or float(np.mean(between)) or 1.0
+        self.X_fit_ = restore_layout(batch, flat=False)
+        self._n_features_out = len(batch)
+
+    def _problem(self) -> tuple[Any, ...]:
+        transforms = self.transforms if isinstance(self.transforms, str) else tuple(self.transforms)
+        return self.sigma_, self.depth, self.refinement, self.static_kernel, transforms, self.lag
+
+    def _roots(self, paths: Array, lengths: Array) -> Array:
+        own = signature_kernel(paths, paths, x_lengths=lengths, y_lengths=lengths, **self._settings())
+        self._check_positive(own)
+        return np.sqrt(own)
+
+    @staticmethod
+    def _divide(matrix: Array, x_roots: Array, y_roots: Array) -> None:
+        matrix /= x_roots[:, None] * y_roots
+
+    def _check_positive(self, own: Array) -> None:
+        if not own.min() > 0:
+            raise ValueError(
+                "The kernel of a series with itself is not positive: its steps are too large for this grid. "
+                f"Choose a refinement above {self.refinement}, or a sigma above {self.sigma_:.3g}."
+            )

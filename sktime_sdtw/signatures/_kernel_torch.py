@@ -1,0 +1,138 @@
+"""The signature kernel on torch tensors: registered with torch.library, with derivatives of any order.
+
+First derivatives run in the engine, those of these in torch, on the definitions in `_kernel_reference`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _kernel_numpy, _kernel_reference
+from ._kernel_numpy import Settings
+from ._torch import _front, _second, _tensor
+
+
+def _array(x: Tensor | None) -> Any:
+    if x is None:
+        return None
+    if x.device.type != "cpu":
+        raise NotImplementedError(
+            f"The signature kernel is computed on the CPU. Got a tensor on {x.device}: use x.cpu()."
+        )
+    return x.detach().numpy()
+
+
+def _settings(static: str, scale: float, x_refinement: int, y_refinement: int, depth: int) -> Settings:
+    return Settings(static, scale, (x_refinement, y_refinement), depth)
+
+
+@torch.library.custom_op("sktime_sdtw::signature_kernel", mutates_args=())
+def kernel_op(
+    x: Tensor,
+    y: Tensor | None,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    paired: bool,
+    static: str,
+    scale: float,
+    x_refinement: int,
+    y_refinement: int,
+    depth: int,
+) -> Tensor:
+    """Values, as `_kernel_numpy.kernel`."""
+    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths)
+    settings = _settings(static, scale, x_refinement, y_refinement, depth)
+    return _tensor(_kernel_numpy.kernel(*arrays, paired, settings, torch.get_num_threads()))
+
+
+@torch.library.custom_op("sktime_sdtw::signature_kernel_gradient", mutates_args=())
+def kernel_gradient_op(
+    x: Tensor,
+    y: Tensor | None,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    weights: Tensor,
+    paired: bool,
+    static: str,
+    scale: float,
+    x_refinement: int,
+    y_refinement: int,
+    depth: int,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of sum(weights * values) with respect to x and y; empty where y is None."""
+    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths), _array(weights)
+    settings = _settings(static, scale, x_refinement, y_refinement, depth)
+    found = _kernel_numpy.kernel_gradient(*arrays, paired, settings, torch.get_num_threads())
+    return _tensor(found[0]), x.new_empty(0) if found[1] is None else _tensor(found[1])
+
+
+@kernel_op.register_fake
+def _(x, y, x_lengths, y_lengths, paired, *settings):  # type: ignore[no-untyped-def]
+    return x.new_empty(_kernel_numpy.out_shape(x.shape, None if y is None else y.shape, paired))
+
+
+@kernel_gradient_op.register_fake
+def _(x, y, x_lengths, y_lengths, weights, paired, *settings):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape), x.new_empty(0 if y is None else y.shape)
+
+
+def _keep(ctx: Any, inputs: Any, output: Any) -> None:
+    tensors, ctx.settings = inputs[:4], inputs[4:]
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx: Any, weights: Tensor) -> Any:
+    x, y, x_lengths, y_lengths = ctx.saved_tensors
+    found = kernel_gradient_op(x, y, x_lengths, y_lengths, weights, *ctx.settings)
+    return found[0], None if y is None else found[1], *[None] * 8
+
+
+def _keep_gradient(ctx: Any, inputs: Any, output: Any) -> None:
+    tensors, ctx.settings = inputs[:5], inputs[5:]
+    ctx.save_for_backward(*tensors)
+
+
+def _gradient_backward(ctx: Any, *directions: Tensor) -> Any:
+    x, y, x_lengths, y_lengths, weights = ctx.saved_tensors
+    paired, *settings = ctx.settings
+
+    def call(u: Tensor, v: Tensor | None) -> Tensor:
+        return _kernel_reference.kernel(u, v, x_lengths, y_lengths, paired, _settings(*settings))
+
+    back, along = _second(call, [x, y], weights, directions)
+    return *back, None, None, along, *[None] * 6
+
+
+kernel_op.register_autograd(_backward, setup_context=_keep)
+kernel_gradient_op.register_autograd(_gradient_backward, setup_context=_keep_gradient)
+
+
+def _vmap_kernel(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
+    tensors = [_front(x, axis, info.batch_size) for x, axis in zip(inputs[:4], in_dims[:4], strict=True)]
+    return kernel_op(*tensors, *inputs[4:]), 0
+
+
+def _vmap_gradient(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
+    tensors = [_front(x, axis, info.batch_size) for x, axis in zip(inputs[:5], in_dims[:5], strict=True)]
+    return kernel_gradient_op(*tensors, *inputs[5:]), (0, None if inputs[1] is None else 0)
+
+
+kernel_op.register_vmap(_vmap_kernel)
+kernel_gradient_op.register_vmap(_vmap_gradient)
+
+
+def kernel(
+    x: Tensor,
+    y: Tensor | None,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    paired: bool,
+    settings: Settings,
+    n_jobs: int | None,
+) -> Tensor:
+    """Values, as `_kernel_numpy.kernel`."""
+    chosen = settings.static, settings.scale, *settings.refinement, settings.depth
+    return kernel_op(x, y, x_lengths, y_lengths, paired, *chosen)
