@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "gpu"
@@ -79,6 +82,131 @@ def test_a_later_call_adds_its_rows(tmp_path: Path) -> None:
     (data,) = tmp_path.glob("*.json")
     rows = json.loads(data.read_text())["steps"]["pairwise"]["result"]
     assert [row["name"] for row in rows] == ["pairwise-1", "pairwise-dtw"]
+
+
+STEPS_THAT_FAIL = """
+import os, sys, time
+from dataclasses import dataclass
+
+class Options:
+    def __init__(self, **settings):
+        self.__dict__.update(settings)
+
+def smoke(options):
+    for name in ("good", "crashes", "raises", "hangs", "half", "also good"):
+        if name in options.done:
+            continue
+        options.tell({"begin": name})
+        row = {"name": name, "worst": 0.0, "close": True}
+        if name == "crashes":
+            os._exit(9)
+        if name == "hangs":
+            time.sleep(100)
+        if name == "half":
+            options.tell({"row": row, "partial": True})
+            os.kill(os.getpid(), 11)
+        options.tell({"row": {"name": name, "skipped": "Error: no"} if name == "raises" else row})
+        if name == "raises":
+            raise SystemExit("nothing works any more")
+
+STEPS = {"smoke": smoke}
+"""
+
+
+def test_a_row_that_crashes_or_hangs_costs_no_other(tmp_path: Path) -> None:
+    copy = shutil.copytree(FOLDER, tmp_path / "benchmarks" / "gpu", ignore=shutil.ignore_patterns("results"))
+    (copy / "_steps.py").write_text(STEPS_THAT_FAIL)
+    command = [sys.executable, str(copy / "run"), "smoke", "--dry-run", "--commit", "0", "--row-seconds", "2"]
+    done = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    (data,) = tmp_path.glob("*.json")
+    rows = json.loads(data.read_text())["steps"]["smoke"]["result"]
+    assert [row["name"] for row in rows] == ["good", "crashes", "raises", "hangs", "half", "also good"]
+    assert {row["name"]: row["skipped"] for row in rows if "skipped" in row} == {
+        "crashes": "the process ended with status 9 in this row; see bench.log",
+        "raises": "Error: no",
+        "hangs": "the process was stopped in this row; see bench.log",
+    }
+    page = data.with_suffix(".md").read_text()
+    assert "6 calls of all kernels at small sizes, 0 unlike the CPU's" in page
+    assert "* crashes: the process ended with status 9" in page
+
+
+def test_a_step_that_cannot_start_does_not_keep_others_from_running(tmp_path: Path) -> None:
+    copy = shutil.copytree(FOLDER, tmp_path / "benchmarks" / "gpu", ignore=shutil.ignore_patterns("results"))
+    (copy / "_steps.py").write_text("raise ImportError('no such library')")
+    command = [sys.executable, str(copy / "run"), "smoke", "doctor", "--dry-run", "--commit", "0"]
+    done = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "FAILED smoke: RuntimeError: smoke ended with status 1 before the first row" in done.stderr
+    assert "no such library" in done.stderr
+    (page,) = tmp_path.glob("*.md")
+    assert "CPU engine" in page.read_text()
+
+
+def test_a_command_ends_with_all_that_it_started(script: Any, tmp_path: Path) -> None:
+    # The grandchild holds what is printed open, and would keep a pipe waiting.
+    inner = f"import pathlib, time; time.sleep(3); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
+    code = f"import subprocess, sys; print('begun'); subprocess.run([sys.executable, '-c', {inner!r}])"
+    done = script("_process").run([sys.executable, "-c", code], 1.5, cwd=tmp_path)
+    assert (done.code, done.output) == (None, "begun\n")
+    assert done.seconds < 2.9
+    time.sleep(2)
+    assert not (tmp_path / "late").exists()
+    assert script("_process").run([sys.executable, "-c", "print(1); raise SystemExit(4)"], 30, cwd=tmp_path)[
+        :2
+    ] == (4, "1\n")
+
+
+def test_files_of_tests_by_themselves(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = script("_suite")
+    tests = tmp_path / "tests"
+    (tests / "metrics").mkdir(parents=True)
+    (tests / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--engine')")
+    (tests / "test_ends.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('x', ['a b', 2])\ndef test_it(x): assert x == 2\n"
+        "def test_skipped(): pytest.skip('why')\ndef test_error(missing): pass"
+    )
+    (tests / "test_crash.py").write_text("import os\ndef test_good(): pass\ndef test_bad(): os._exit(7)")
+    (tests / "metrics" / "test_hang.py").write_text("import time\ndef test_long(): time.sleep(60)")
+    monkeypatch.setattr(suite, "MOST_SECONDS", 8.0)
+    saved: list[Any] = []
+    until = time.monotonic() + 60
+    result = suite.run(
+        tmp_path, [], "cpu", 3, until, tmp_path / "tests.log", lambda state: saved.append(len(state["files"]))
+    )
+    assert sorted(result["files"]) == [
+        "tests/metrics/test_hang.py",
+        "tests/test_crash.py",
+        "tests/test_ends.py",
+    ]
+    assert [path.name for path in suite.in_order(tests)] == ["test_hang.py", "test_crash.py", "test_ends.py"]
+    ends, crash, hang = (
+        result["files"][f"tests/{name}"] for name in ("test_ends.py", "test_crash.py", "metrics/test_hang.py")
+    )
+    assert [ends[kind] for kind in ("passed", "failed", "errors", "skipped")] == [1, 1, 1, 1]
+    assert ends["failures"] == ["tests/test_ends.py::test_it[a b]", "tests/test_ends.py::test_error"]
+    assert crash["failures"] == ["ended with status 7: tests/test_crash.py::test_bad"]
+    assert hang["failures"] == ["stopped by the limit: tests/metrics/test_hang.py::test_long"]
+    assert (crash["passed"], hang["finished"], result["not_run"]) == (1, False, [])
+    assert saved == [1, 2, 3]
+    assert "assert 'a b' == 2" in (tmp_path / "tests.log").read_text()
+    page = "\n".join(script("_table")._tests(result, {}, lambda reached: ""))
+    assert "2 passed, 1 failed, 1 errors, 1 skipped in 3 files" in page
+    none = suite.run(tmp_path, [], "cpu", 3, time.monotonic() + 5, tmp_path / "tests.log", saved.append)
+    assert len(none["not_run"]) == 3
+
+
+def test_wrong_numbers_are_seen(script: Any) -> None:
+    small = script("_small")
+    assert small.compare("x", lambda device: [1.0, [2.0]], "cuda")["close"]
+    assert not small.compare("x", lambda device: float(device == "cuda"), "cuda")["close"]
+    assert not small.compare("x", lambda device: np.full(3, np.nan if device == "cuda" else 1.0), "cuda")[
+        "close"
+    ]
+    assert not small.compare("float64", lambda device: 1.0 + 1e-8 * (device == "cuda"), "cuda")["close"]
+    with pytest.raises(ValueError, match="from the CPU"):
+        small.compare("x", lambda device: np.zeros(len(device)), "cuda")
 
 
 def step(name: str, ours: float, unfused: float, fused: float, peaks: tuple[int, int, int]) -> dict[str, Any]:

@@ -51,12 +51,8 @@ def machine(folder: Path, gpu: bool, of_commit: str | None) -> dict[str, Any]:
         "versions": versions,
     }
     if gpu:
-        import torch
-
-        properties = torch.cuda.get_device_properties(0)
-        info["gpu"] = properties.name
-        info["multiprocessors"] = properties.multi_processor_count
-        info["memory"] = properties.total_memory
+        info["gpu"] = _smi("name") or "GPU"
+        info["memory_mib"] = _number(_smi("memory.total"))
         info["driver"] = _smi("driver_version")
         info["most_clock_mhz"] = _number(_smi("clocks.max.sm"))
     return info

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import _clock
@@ -38,6 +39,11 @@ class Options:
         When to stop, by time.monotonic().
     only : set of str
         Names of rows; all where it is empty.
+    done : set of str
+        Names of rows that an earlier process has done.
+    tell : callable
+        Gets {"begin": name} when a row begins and {"row": what is known} as soon as something is, with
+        "partial" where more is to come.
     """
 
     device: str
@@ -46,6 +52,8 @@ class Options:
     peer: str | None
     until: float
     only: set[str]
+    done: set[str] = field(default_factory=set)
+    tell: Callable[[dict[str, Any]], None] = lambda found: None
 
     def rows(self, rows: Iterable[_rows.Row]) -> list[_rows.Row]:
         """Those that were asked for, in their size."""
@@ -59,18 +67,50 @@ class Options:
 
 def guarded(name: str, options: Options, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `body` finds, or why it found nothing: one row must not cost the others."""
+    if name in options.done:
+        return {"name": name}
     print(f"{name} …", file=sys.stderr, flush=True)
+    options.tell({"begin": name})
+    broken = False
     if time.monotonic() > options.until:
-        return {"name": name, "skipped": "out of time"}
-    try:
-        found = {"name": name, **body()}
-    except Exception as error:
-        return {"name": name, "skipped": f"{type(error).__name__}: {error}"[:500]}
+        found = {"name": name, "skipped": "out of time"}
+    else:
+        try:
+            found = {"name": name, **body()}
+        except Exception as error:
+            traceback.print_exc()
+            found = {"name": name, "skipped": f"{type(error).__name__}: {error}"[:500]}
+            broken = options.gpu and not _gpu_works(options.device)
+    options.tell({"row": found})
+    if broken:
+        raise SystemExit("After that error nothing works on the GPU any more in this process.")
     if options.gpu:
         import torch
 
         torch.cuda.empty_cache()
     return found
+
+
+def _gpu_works(device: str) -> bool:
+    """Whether a process can go on after an error: after a bad address, say, it cannot."""
+    import torch
+
+    try:
+        torch.cuda.synchronize(device)
+        return bool(torch.ones(1, device=device).item() == 1)
+    except RuntimeError:
+        return False
+
+
+def smoke(options: Options) -> list[dict[str, Any]]:
+    """Every kernel a few times at small sizes, against the CPU."""
+    import _small
+
+    return [
+        guarded(name, options, lambda call=call, name=name: _small.compare(name, call, options.device))
+        for name, call in _small.cases()
+        if not options.only or name in options.only
+    ]
 
 
 def series_for(row: _rows.Row, options: Options) -> tuple[Callable[[], Any], str]:
@@ -141,6 +181,8 @@ def training(options: Options) -> list[dict[str, Any]]:
         }
         del call
         found["ours"]["peak"] = _clock.peak_bytes(lambda: series_for(row, options)[0], options.gpu)
+        found |= {mode: {"skipped": "not come to"} for mode in ("unfused", "fused")}
+        options.tell({"row": {"name": row.name, **found}, "partial": True})  # whatever becomes of the peer
         for mode, fused in (("unfused", False), ("fused", True)):
             found[mode] = _peer(row, fused, options)
         return found
@@ -351,6 +393,7 @@ def _crossings(points: list[dict[str, float]]) -> dict[str, Any]:
 
 
 STEPS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
+    "smoke": smoke,
     "pairwise": pairwise,
     "training": training,
     "second": second,

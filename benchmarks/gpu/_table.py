@@ -41,6 +41,8 @@ def markdown(report: dict[str, Any], model: Model) -> str:
     ]
     for name, write in (
         ("build", _build),
+        ("doctor", _doctor),
+        ("smoke", _smoke),
         ("tests", _tests),
         ("sanitize", _sanitize),
         ("pairwise", _pairwise),
@@ -73,15 +75,39 @@ def _measured(results: Results) -> Results:
 
 
 def _build(result: Any, model: Model, judge: Judge) -> list[str]:
-    return [f"Built without network in {seconds(result['seconds'])}." if result["built"] else result["log"]]
+    if result["built"]:
+        return [f"Built without network in {seconds(result['seconds'])}."]
+    return ["**It could not be built.**", "", "```", result["log"], "```"]
+
+
+def _doctor(result: Any, model: Model, judge: Judge) -> list[str]:
+    return ["```", result["report"].rstrip(), "```"]
+
+
+def _smoke(results: Results, model: Model, judge: Judge) -> list[str]:
+    """What is wrong, and how far off the rest is at most."""
+    measured = _measured(results)
+    wrong = [result for result in measured if not result["close"]]
+    lines = [f"{len(results)} calls of all kernels at small sizes, {len(wrong)} unlike the CPU's."]
+    for kind in ("float32", "float64"):
+        worst = [result["worst"] for result in measured if result["close"] and kind in result["name"]]
+        lines += [f"Largest difference in {kind} among the others: {max(worst):.1e}."] if worst else []
+    lines += [f"* **wrong**: {result['name']}: {result['worst']:.1e}" for result in wrong]
+    return lines + _skipped(results)
 
 
 def _tests(result: Any, model: Model, judge: Judge) -> list[str]:
-    counts = ", ".join(f"{result[key]} {key}" for key in ("passed", "failed", "errors", "skipped"))
-    state = "" if result["finished"] else " **Stopped by the time limit.**"
-    return [f"`{result['command']}`: {counts} in {seconds(result['seconds'])}.{state}"] + [
-        f"* {name}" for name in result["failures"]
-    ]
+    """By files: sums, and what failed."""
+    files = result["files"]
+    counts = ", ".join(
+        f"{sum(found[key] for found in files.values())} {key}"
+        for key in ("passed", "failed", "errors", "skipped")
+    )
+    state = f" **Not come to: {', '.join(result['not_run'])}.**" if result["not_run"] else ""
+    lines = [f"`{result['command']}`: {counts} in {len(files)} files, {seconds(result['seconds'])}.{state}"]
+    for found in files.values():
+        lines += [f"* {failure}" for failure in found["failures"][:50]]
+    return lines
 
 
 def _sanitize(result: Any, model: Model, judge: Judge) -> list[str]:
