@@ -9,7 +9,20 @@ from importlib.resources import files
 # what is compiled is exactly what the key of the disk cache is made of.
 HEADERS = ("warp.cuh", "scaled.cuh", "costs.cuh", "pairs.cuh", "tile.cuh")
 # Kernels of other families, by how their names begin.
-OTHER_HEADERS = {"signature": ("warp.cuh", "signature.cuh")}
+OTHER_HEADERS = {
+    "gdtw": (
+        "warp.cuh",
+        "gdtw_problem.cuh",
+        "gdtw_objective.cuh",
+        "gdtw_curves.cuh",
+        "gdtw_chain.cuh",
+        "gdtw_reduced.cuh",
+        "gdtw_polish.cuh",
+        "gdtw_grid.cuh",
+        "gdtw_setup.cuh",
+    ),
+    "signature": ("warp.cuh", "signature.cuh"),
+}
 
 
 def headers_of(entry: str) -> tuple[str, ...]:

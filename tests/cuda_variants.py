@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cuda_emulation._build import cache_folder
-from sktime_sdtw.cuda_ext import _data, _kernels, _plan, _second_order
+from sktime_sdtw.cuda_ext import _data, _gdtw, _kernels, _plan, _second_order
 from sktime_sdtw.cuda_ext._compile import Resources, compile_kernel, nvrtc_identity, read_resources
 from sktime_sdtw.cuda_ext._signature_plan import choose_layout
 from sktime_sdtw.cuda_ext._signatures import SignatureEngine
@@ -260,6 +260,16 @@ FAMILIES = (
         {"entry": ("signature_points", "signature_linear"), "store": STORES},
         lambda entry, store: _signatures(store)._plain_spec(entry, 1),
     ),
+    Family(
+        "warps",
+        {"general": (False, True), "wide": (False, True)},
+        lambda general, wide: _gdtw.make_gdtw_spec("gdtw", general, wide),
+    ),
+    Family(
+        "gradients of warps",
+        {"general": (False, True)},
+        lambda general: _gdtw.make_gdtw_spec("gdtw_backward", general),
+    ),
     Family("classify", {"store": STORES, "cost": COSTS, "band": BANDS, "paired": (0, 1)}, _classify),
     Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
     Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
@@ -323,6 +333,9 @@ def typical() -> dict[str, KernelSpec]:
         "product of signatures, reverse, 8 channels": _signatures("float32")._plain_spec(
             "signature_product_reverse", 8
         ),
+        "warps, squared losses": _gdtw.make_gdtw_spec("gdtw", False),
+        "warps, all losses": _gdtw.make_gdtw_spec("gdtw", True),
+        "gradients of warps, squared losses": _gdtw.make_gdtw_spec("gdtw_backward", False),
         "methods": _classify("float32", 0, 0, 0),
         "ranges of series": FAMILIES[-2].spec("float32"),
         "spans of a path": FAMILIES[-1].spec("float32"),
@@ -371,6 +384,9 @@ BUDGETS = {
     ("signature_points", "double"): Budget(128, 0, 0),
     ("signature_linear", "float"): Budget(64, 0, 0),
     ("signature_linear", "double"): Budget(64, 0, 0),
+    # Large functions with several callers, which keep their registers in memory.
+    ("gdtw", "double"): Budget(240, 832, 34 * 1024),
+    ("gdtw_backward", "double"): Budget(128, 256, 1024),
     ("classify", "float"): Budget(64, 0, 0),
     ("classify", "double"): Budget(64, 0, 0),
     ("ranges", "float"): Budget(48, 0, 4 * 1024),

@@ -51,7 +51,7 @@ class GDTWAligner(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None)
         Of `score`: every `n_folds`-th time step of each series is held out in turn.
     n_jobs : int, default=None
         Number of threads, over the series.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
         Where to compute.
 
     Attributes
@@ -104,7 +104,7 @@ class GDTWAligner(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None)
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_folds": [Interval(Integral, 2, None, closed="left")],
         "n_jobs": [None, Integral],
-        "device": [str],
+        "device": [str, list],
     }
 
     def __init__(
@@ -123,7 +123,7 @@ class GDTWAligner(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None)
         tol: float = 1e-4,
         n_folds: int = 5,
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
     ) -> None:
         self.template = template
         self.reg = reg
@@ -357,7 +357,7 @@ class GDTWAlignerCV(GDTWAligner):
         Weights to try.
     reg_cumulative, slope_min, slope_max, band, loss, huber_delta, length, max_iter, tol, n_folds, n_jobs
         As in `GDTWAligner`.
-    device : {"auto", "cpu"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
         Where to compute.
 
     Attributes
@@ -406,7 +406,7 @@ class GDTWAlignerCV(GDTWAligner):
         tol: float = 1e-4,
         n_folds: int = 5,
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str | list[str] = "auto",
     ) -> None:
         self.template = template
         self.regs = regs

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._engine import resolve_device
 from .._series import Array
 from . import _problem
 from ._problem import Floats, Problem
@@ -100,7 +99,7 @@ def gdtw(
     n_grid: int | None = None,
     return_gap: bool = False,
     n_jobs: int | None = None,
-    device: str = "auto",
+    device: str | list[str] = "auto",
 ) -> GDTWResult:
     r"""Warp the time of a signal so that it follows another: continuous-time dynamic time warping.
 
@@ -152,8 +151,8 @@ def gdtw(
         Whether to search again on a grid four times as fine and tell the difference.
     n_jobs : int, default=None
         Number of threads, over the pairs.
-    device : {"auto", "cpu"}, default="auto"
-        Where to compute.
+    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
+        Where to compute. Tensors are computed where they lie.
 
     Returns
     -------
@@ -208,15 +207,14 @@ def gdtw(
 
         return gdtw_torch(x, y, **options)
     options.pop("device")
-    resolve_device(device)
     finest, n_jobs = options.pop("return_gap"), options.pop("n_jobs")
     n_grid = check_grid(options.pop("n_grid"))
     problem, single, dtype = make_problem(x, y, **options)
-    solution = solve(problem, n_grid, n_jobs=n_jobs)
+    solution = solve(problem, n_grid, n_jobs=n_jobs, device=device)
     gap = None
     if finest:
         default = np.clip(problem.sources.lengths.max(), 257, 1025)
-        finer = solve(problem, 4 * (n_grid or int(default)), n_jobs=n_jobs)
+        finer = solve(problem, 4 * (n_grid or int(default)), n_jobs=n_jobs, device=device)
         gap = np.maximum(solution.objective - finer.objective, 0.0)
     result = pack(problem, solution, dtype)
     result = replace(result, gap=gap)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._engine import resolve_n_threads
+from .._engine import _runtimes, resolve_n_threads
 from ._problem import Floats, Problem
 
 
@@ -49,7 +49,9 @@ def _arguments(problem: Problem) -> tuple[Any, ...]:
     )
 
 
-def solve(problem: Problem, n_grid: int = 0, n_rounds: int = 1, n_jobs: int | None = None) -> Solution:
+def solve(
+    problem: Problem, n_grid: int = 0, n_rounds: int = 1, n_jobs: int | None = None, device: Any = "cpu"
+) -> Solution:
     """Solve all pairs.
 
     Raises
@@ -57,6 +59,12 @@ def solve(problem: Problem, n_grid: int = 0, n_rounds: int = 1, n_jobs: int | No
     ValueError
         The constraints of a pair leave no warp.
     """
+    cells = float(problem.sources.lengths.astype(np.float64) @ problem.targets.lengths)
+    runtimes = _runtimes(device, cells * problem.sources.values.shape[1])
+    if runtimes:
+        from ..cuda_ext._gdtw import solve_arrays
+
+        return Solution(**solve_arrays(runtimes, problem, n_grid, n_rounds))
     n, m = len(problem.sources), len(problem.targets.times)
     out = Solution(
         np.empty(m),

@@ -62,6 +62,14 @@ def _forward(
     return (table(found.warp), *states, objective, residual)
 
 
+@_forward.register_kernel("cuda")
+def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    from . import _cuda
+
+    device, (x_lengths, lengths) = _cuda.Gpu(arguments[0]), arguments[11:13]
+    return _cuda.forward(device, arguments[:11], x_lengths, lengths, arguments[13:18], arguments[19])
+
+
 @_forward.register_fake
 def _(
     x: Tensor, x_times: Tensor, x_slopes: Any, y: Tensor, times: Tensor, *rest: Any
@@ -130,6 +138,15 @@ def _backward(
     return result
 
 
+@_backward.register_kernel("cuda")
+def _(*arguments: Any) -> list[Tensor]:
+    from . import _cuda
+
+    device, (x_lengths, lengths) = _cuda.Gpu(arguments[0]), arguments[11:13]
+    settings, state, upstream = arguments[13:18], arguments[19:23], arguments[23]
+    return _cuda.backward(device, arguments[:11], x_lengths, lengths, settings, state, upstream)
+
+
 @_backward.register_fake
 def _(x: Tensor, x_times: Tensor, x_slopes: Tensor | None, *rest: Any) -> list[Tensor]:
     slopes = x.new_empty(0) if x_slopes is None else torch.empty_like(x_slopes)
@@ -161,7 +178,6 @@ _forward.register_autograd(_pull, setup_context=_keep)
 def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     """`gdtw` for tensors: everything before and after the solver in differentiable operations."""
     o = dict(options)
-    resolve_device(o["device"])
     if o["return_gap"]:
         raise ValueError("return_gap=True needs NumPy arrays: pass x.detach().numpy().")
     _problem.check_choice(o["mode"], "mode", _problem.MODES)
@@ -170,21 +186,21 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     penalty = _problem.check_penalty(o["reg_loss"], o["reg_huber_delta"], "reg_loss")
     x, single, dtype = _read(x, "x")
     y, single_y, _ = _read(y, "y")
+    _check_device(x, y, o["device"])
     if single != single_y or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ValueError(
             f"x and y must agree in their number of pairs and of features. Got {tuple(x.shape)} and "
             f"{tuple(y.shape)}, read as (n_pairs, n, n_features)."
         )
-    n = x.shape[0]
-    x_lengths = _read_lengths(o["x_lengths"], n, x.shape[1], "x_lengths")
-    y_lengths = _read_lengths(o["y_lengths"], n, y.shape[1], "y_lengths")
+    x_lengths = _read_lengths(o["x_lengths"], x, "x_lengths")
+    y_lengths = _read_lengths(o["y_lengths"], y, "y_lengths")
     x_times = _read_times(o["x_times"], x_lengths, x.shape[:2], "x_times")
     y_times = _read_times(o["y_times"], y_lengths, y.shape[:2], "y_times")
     times, lengths = _read_knots(o["knots"], y_times, y_lengths)
     targets = y if o["knots"] is None else _interpolate(times, y_times, y_lengths, y)
     low, high = _bounds(o["band"], o["band_lower"], o["band_upper"], x_times, x_lengths, times, lengths)
-    slope_min = _read_slopes(o["slope_min"], times.shape, 0.0, "slope_min")
-    slope_max = _read_slopes(o["slope_max"], times.shape, torch.inf, "slope_max")
+    slope_min = _read_slopes(o["slope_min"], times, 0.0, "slope_min")
+    slope_max = _read_slopes(o["slope_max"], times, torch.inf, "slope_max")
     slopes = _pchip(x_times, x, x_lengths) if o["interpolation"] == "cubic" else None
     warp, _, holds, ties, objective, residual = _forward(
         x,
@@ -196,8 +212,8 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
         high,
         slope_min,
         slope_max,
-        _read_weights(o["reg"], n, "reg"),
-        _read_weights(o["reg_cumulative"], n, "reg_cumulative"),
+        _read_weights(o["reg"], x, "reg"),
+        _read_weights(o["reg_cumulative"], x, "reg_cumulative"),
         x_lengths,
         lengths,
         o["mode"] == "endpoint",
@@ -208,7 +224,7 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
         1 if o["n_jobs"] is None else o["n_jobs"],
         check_grid(o["n_grid"]),
     )
-    last = torch.minimum(torch.arange(times.shape[1]), lengths[:, None] - 1)
+    last = torch.minimum(torch.arange(times.shape[1], device=times.device), lengths[:, None] - 1)
     times = times.gather(1, last)
     found = (warp.to(dtype), times.to(dtype), objective.to(dtype), lengths, residual, holds, ties)
     return GDTWResult(*(field[0] for field in found) if single else found)
@@ -217,8 +233,10 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
 def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is not a tensor, but the other signal is: pass both in one kind.")
-    if x.device.type != "cpu":
-        raise TypeError(f"{name} is a tensor on {x.device}; tensors on the CPU are accepted here.")
+    if x.device.type not in ("cpu", "cuda"):
+        raise TypeError(
+            f"{name} is a tensor on {x.device}; tensors on the CPU and on NVIDIA GPUs are accepted."
+        )
     if not x.is_floating_point():
         raise TypeError(f"{name} is of dtype {x.dtype}; floating-point numbers are accepted.")
     if not 1 <= x.ndim <= 3 or 0 in x.shape:
@@ -231,23 +249,33 @@ def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
     return (x[None] if single else x).double(), single, x.dtype
 
 
-def _read_lengths(lengths: Any, n: int, longest: int, name: str) -> Tensor:
+def _check_device(x: Tensor, y: Tensor, device: Any) -> None:
+    if x.device != y.device:
+        raise ValueError(f"x is on {x.device} and y on {y.device}: move one of them.")
+    wanted = resolve_device(device)
+    if device != "auto" and torch.device(wanted.split(",")[0]) != x.device:
+        raise ValueError(f"device={device!r}, but tensors are computed where they lie: on {x.device}.")
+
+
+def _read_lengths(lengths: Any, like: Tensor, name: str) -> Tensor:
+    n, longest = like.shape[:2]
     if lengths is None:
-        return torch.full((n,), longest, dtype=torch.int64)
-    result = torch.as_tensor(lengths, dtype=torch.int64)
+        return torch.full((n,), longest, dtype=torch.int64, device=like.device)
+    result = torch.as_tensor(lengths, dtype=torch.int64, device=like.device)
     if result.shape not in ((), (n,)):
         raise ValueError(f"{name} must be {n} integers, one for each signal. Got {lengths!r}.")
     return result.expand(n)
 
 
-def _as_tensor(values: Any) -> Tensor:
-    return torch.as_tensor(values, dtype=torch.float64)
+def _as_tensor(values: Any, like: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=torch.float64, device=like.device)
 
 
 def _read_times(times: Any, lengths: Tensor, shape: Any, name: str) -> Tensor:
     if times is None:
-        return torch.arange(shape[1]).double()[None] / (lengths[:, None] - 1).clamp(min=1)
-    result = _as_tensor(times)
+        steps = torch.arange(shape[1], dtype=torch.float64, device=lengths.device)
+        return steps[None] / (lengths[:, None] - 1).clamp(min=1)
+    result = _as_tensor(times, lengths)
     if (
         result.ndim not in (1, 2)
         or result.shape[-1] != shape[1]
@@ -270,18 +298,19 @@ def _read_knots(knots: Any, times: Tensor, lengths: Tensor) -> tuple[Tensor, Ten
     if isinstance(knots, int):
         if isinstance(knots, bool) or knots < 2:
             raise ValueError(f"knots must be at least 2. Got {knots!r}.")
-        result = first + (last - first) * torch.linspace(0, 1, knots, dtype=torch.float64)
+        share = torch.linspace(0, 1, knots, dtype=torch.float64, device=times.device)
+        result = first + (last - first) * share
     else:
-        result = _as_tensor(knots)
+        result = _as_tensor(knots, times)
         if result.ndim not in (1, 2) or result.shape[-1] < 2:
             raise ValueError(f"knots must be two or more times. Got shape {tuple(result.shape)}.")
         result = result.expand(len(times), result.shape[-1])
-    return result, torch.full((len(times),), result.shape[1], dtype=torch.int64)
+    return result, torch.full_like(lengths, result.shape[1])
 
 
 def _interpolate(at: Tensor, times: Tensor, lengths: Tensor, values: Tensor) -> Tensor:
     """Values at other times, by linear interpolation."""
-    columns = torch.arange(times.shape[1])
+    columns = torch.arange(times.shape[1], device=times.device)
     sorted_times = torch.where(columns < lengths[:, None], times.detach(), torch.inf).contiguous()
     last = (lengths - 2).clamp(min=0)[:, None]
     k = torch.minimum((torch.searchsorted(sorted_times, at.detach().contiguous()) - 1).clamp(min=0), last)
@@ -297,7 +326,7 @@ def _bounds(
     low, high = torch.full_like(times, -torch.inf), torch.full_like(times, torch.inf)
     n = len(times)
     if band is not None:
-        widths = _as_tensor(band)
+        widths = _as_tensor(band, times)
         widths = widths.reshape(-1, 1) if widths.ndim == 0 or widths.shape == (n,) else widths
         if widths.ndim != 2 or widths.shape[0] not in (1, n):
             raise ValueError(
@@ -308,23 +337,23 @@ def _bounds(
         start, end = _ends(times, lengths)
         share, length = (times - start) / (end - start), last - first
         if widths.shape[1] > 1:
-            knots = torch.linspace(0, 1, widths.shape[1], dtype=torch.float64).expand(n, -1)
-            count = torch.full((n,), widths.shape[1])
+            knots = torch.linspace(0, 1, widths.shape[1], dtype=torch.float64, device=times.device)
+            knots, count = knots.expand(n, -1), torch.full_like(lengths, widths.shape[1])
             width = _interpolate(share.clamp(0, 1), knots, count, widths[:, :, None])[:, :, 0]
         else:
             width = widths
         low, high = first + length * (share - width), first + length * (share + width)
     for values, is_lower in ((lower, True), (upper, False)):
         if values is not None:
-            given = _as_tensor(values).expand(tuple(times.shape))
+            given = _as_tensor(values, times).expand(tuple(times.shape))
             low, high = (torch.maximum(low, given), high) if is_lower else (low, torch.minimum(high, given))
     return low, high
 
 
-def _read_slopes(values: Any, shape: Any, default: float, name: str) -> Tensor:
+def _read_slopes(values: Any, times: Tensor, default: float, name: str) -> Tensor:
     if values is None:
-        return torch.full(tuple(shape), default, dtype=torch.float64)
-    result = _as_tensor(values)
+        return torch.full_like(times, default)
+    result, shape = _as_tensor(values, times), times.shape
     try:
         steps = result.expand(shape[0], shape[1] - 1)
     except RuntimeError:
@@ -332,11 +361,11 @@ def _read_slopes(values: Any, shape: Any, default: float, name: str) -> Tensor:
             f"{name} must be a number or of shape ({shape[1] - 1},) or ({shape[0]}, {shape[1] - 1}). "
             f"Got {tuple(result.shape)}."
         ) from None
-    return torch.cat([steps, torch.full((shape[0], 1), default, dtype=torch.float64)], 1)
+    return torch.cat([steps, torch.full_like(times[:, :1], default)], 1)
 
 
-def _read_weights(values: Any, n: int, name: str) -> Tensor:
-    result = _as_tensor(values)
+def _read_weights(values: Any, x: Tensor, name: str) -> Tensor:
+    result, n = _as_tensor(values, x), len(x)
     if tuple(result.shape) not in ((), (1,), (n,), (n, 1)):
         raise ValueError(
             f"{name} must be a number or one for each of {n} pairs. Got shape {tuple(result.shape)}."
@@ -348,7 +377,7 @@ def _pchip(times: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
     """Slopes of the monotone cubic interpolant: weighted harmonic means of the slopes at both sides."""
     h = (times[:, 1:] - times[:, :-1])[:, :, None]
     # After the end of a shorter signal nothing is read; the steps there only must not divide by zero.
-    inside = torch.arange(1, times.shape[1]) < lengths[:, None]
+    inside = torch.arange(1, times.shape[1], device=times.device) < lengths[:, None]
     h = torch.where(inside[:, :, None], h, 1.0)
     rise = (values[:, 1:] - values[:, :-1]) / h
     if values.shape[1] == 2:
@@ -366,7 +395,7 @@ def _pchip(times: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
     ]
     last = torch.where((lengths > 2)[:, None], _pchip_end(at[0], at[1], at[2], at[3]), at[2])
     first = torch.where((lengths > 2)[:, None], first, rise[:, 0])
-    column = torch.arange(times.shape[1])[None, :, None]
+    column = torch.arange(times.shape[1], device=times.device)[None, :, None]
     slopes = torch.where(column == (lengths - 1)[:, None, None], last[:, None], slopes)
     return torch.where(column == 0, first[:, None], slopes)
 

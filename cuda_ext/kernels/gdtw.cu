@@ -1,0 +1,152 @@
+// The optimal warp of each pair, with its active set. The twin of cpu_ext/gdtw/solve.cpp.
+//
+// Work: one block for a pair, one after the other where there are more pairs than blocks. Grids from coarse to fine find
+// the basin, the local search its minimum: all in one launch.
+//
+// Memory of a block: `numbers` and `integers`, which gdtw_setup.cuh hands out; 33 KB of shared memory for the points of
+// one knot and what reaches them.
+
+// Bounds of each knot that some warp through all constraints reaches, or false where there is none. Interval by interval,
+// there and back: on a chain this is exact. By one thread.
+ROUTINE bool reach(Work &w, double tolerance) {
+    const Pair p = w.pair;
+    double *const low = w.low, *const high = w.high;
+    for (int i = 0; i < p.m; ++i) {
+        low[i] = p.floor(i), high[i] = p.ceiling(i);
+        if (!i) continue;
+        low[i] = maximum(low[i], low[i - 1] + least(p, i - 1));
+        high[i] = minimum(high[i], high[i - 1] + greatest(p, i - 1));
+    }
+    for (int i = p.m - 2; i >= 0; --i) {
+        low[i] = maximum(low[i], low[i + 1] - greatest(p, i));
+        high[i] = minimum(high[i], high[i + 1] - least(p, i));
+    }
+    for (int i = 0; i < p.m; ++i) {
+        if (!(low[i] <= high[i] + tolerance)) return false;
+        if (low[i] > high[i]) low[i] = high[i] = minimum(maximum(0.5 * (low[i] + high[i]), p.floor(i)), p.ceiling(i));
+    }
+    return true;
+}
+
+// The warp of mean slope, moved into the constraints.
+ROUTINE void begin(Work &w, double *warp) {
+    const Pair p = w.pair;
+    if (thread_index() == 0)
+        for (int i = 0; i < p.m; ++i) {
+            double first = w.low[i], last = w.high[i], at = identity(p, 0);
+            if (i) {
+                at = warp[i - 1] + target(p, i - 1);
+                first = maximum(first, warp[i - 1] + least(p, i - 1));
+                last = minimum(last, warp[i - 1] + greatest(p, i - 1));
+            }
+            warp[i] = minimum(maximum(minimum(maximum(at, first), last), w.low[i]), w.high[i]);
+        }
+    sync_block();
+}
+
+// A finer grid within so many spacings of the first, around the warp and not within earlier boxes.
+template <class Row>
+ROUTINE void around(Work &w, Row costs, Row from, double *warp, int first_count, double reach, int count) {
+    EACH(i, w.pair.m) {
+        const double spacing = (w.high[i] - w.low[i]) / static_cast<double>(first_count - 1);
+        w.box_low[i] = maximum(w.low[i], warp[i] - reach * spacing);
+        w.box_high[i] = minimum(w.high[i], warp[i] + reach * spacing);
+    }
+    sync_block();
+    improve(w, costs, from, w.box_low, w.box_high, count, warp);
+}
+
+// Solves another warp to the end and keeps it where it is better.
+ROUTINE bool keep_better(Work &w, double *warp, double &best) {
+    const double value = polish(w, w.other);
+    const bool better = value < best - 1e-12 * fabs(best);
+    if (better) {
+        best = value;
+        copy(w.pair.m, w.other, warp);
+    }
+    return better;
+}
+
+template <class Row>
+DEVICE void search(Work &w, Row costs, Row from, int grid, int rounds, double *warp) {
+    const int m = w.pair.m;
+    const int count = grid > 0 ? grid : m <= 160 ? 2049 : minimum(maximum(2 * w.pair.n, 1025), 2049);
+    begin(w, warp);
+    improve(w, costs, from, w.low, w.high, count, warp);
+    for (int r = 0; r < 2; ++r) around(w, costs, from, warp, count, r ? 2.0 : 8.0, 65);
+    relax(w, warp, 1.0);
+    double best = polish(w, warp);
+    // Short signals can afford a second search, on points between those of the first.
+    if (m <= 160) {
+        begin(w, w.other);
+        improve(w, costs, from, w.low, w.high, 3 * count / 4, w.other);
+        relax(w, w.other, 1.0);
+        keep_better(w, warp, best);
+    }
+    // What lies beyond a barrier nearby may be better: barriers that the corners of x raise are stepped over, others by
+    // finer grids in boxes around the minimum.
+    int failed = 0;
+    for (int r = 0; r < rounds && failed < 2 && !w.full; ++r, ++failed) {
+        for (int s = 0; s < 3; ++s) {
+            copy(m, warp, w.other);
+            if (s < 2)
+                relax(w, w.other, s ? 0.5 : 3.0);
+            else
+                around(w, costs, from, w.other, count, r % 2 ? 4.0 : 16.0, 257);
+            if (keep_better(w, warp, best)) failed = -1;
+        }
+    }
+    polish(w, warp);
+}
+
+KERNEL void __launch_bounds__(THREADS)
+    gdtw(PARAMETERS, int grid, int rounds, int64 longest_x, int64 longest, int64 points, int64 room, double *numbers,
+         int64 n_numbers, int *integers, int64 n_integers, int64 width, double *warps, int *cells, int *holds,
+         int *ties, double *objectives, double *residuals, int *statuses) {
+    SHARED_ARRAY(Work, works, 1);
+    SHARED_ARRAY(double, partial, WARPS);
+    SHARED_ARRAY(int, outcome, 1);
+    double *const own_numbers = numbers + block_index() * n_numbers;
+#if WIDE_GRID
+    double *const costs = own_numbers, *const from = own_numbers + points;
+#else
+    SHARED_ARRAY(double, costs, GRID_ROOM);
+    SHARED_ARRAY(double, from, GRID_ROOM);
+#endif
+    const Problem problem = PROBLEM;
+    Work &w = works[0];
+    for (int64 b = block_index(); b < n_pairs; b += blocks_in_grid()) {
+        const int64 at = starts[b];
+        double *const warp = warps + at;
+        int *const cell = cells + at, *const hold = holds + at, *const tie = ties + at;
+        int status = check_lengths(x_lengths[b], lengths[b], longest_x, longest);
+        double value = not_a_number(), missed = value;
+        if (status == FINE) {
+            const Pair p = pair_of(problem, b);
+            status = check(p, partial);
+            if (thread_index() == 0 && status == FINE) {
+                set_up(w, p, partial, longest_x, longest, points, room,
+                       {own_numbers + (WIDE_GRID ? 2 * points : 0), integers + block_index() * n_integers});
+                outcome[0] = reach(w, 1e3 * w.tolerance) ? FINE : NO_WARP;
+            }
+        }
+        sync_block();
+        if (status == FINE) status = outcome[0];
+        if (status == FINE) {
+            make_links(w);
+            fill_jumps(w);
+            search(w, costs, from, grid, rounds, warp);
+            active_set(w, warp, cell, hold, tie, 0);
+            value = objective(w.pair, partial, warp);
+            missed = residual(w, warp, hold, tie);
+            status = w.full ? NO_ROOM : is_finite(value) ? FINE : TOO_LARGE;
+        }
+        finish(status, lengths[b], width, warp, cell, hold, tie);
+        if (thread_index() == 0) {
+            objectives[b] = status == FINE ? value : not_a_number();
+            residuals[b] = status == FINE ? missed : not_a_number();
+            statuses[b] = status;
+        }
+        sync_block();
+    }
+}
