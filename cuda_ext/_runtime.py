@@ -226,7 +226,9 @@ class CudaRuntime:
         if blocks == 0:
             return
         stream = self._torch.cuda.current_stream(self._device).cuda_stream
-        values = [a.pointer if isinstance(a, CudaBuffer) else a for a in arguments]
+        # Buffers and views of them have a pointer; their memory stays until the kernel has run, because torch
+        # gives it out again in the order of this stream.
+        values = [a if a is None or isinstance(a, np.generic) else a.pointer for a in arguments]
         self._driver.launch(self.index, function, blocks, threads, stream, values)
 
     def attributes(self, spec: KernelSpec) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """What a test run is about, in its header; and a clear stop where the compiled engine is missing.
 
 ``pytest --engine=cuda`` runs all tests on a GPU, ``pytest --engine=emulated`` the kernels of the CUDA engine
-on the host: where a test does not name the device, they take the place of the CPU engine.
+on the host: where a test does not name the device, they take the place of the CPU engine. With a GPU the
+tests of the engine on emulated devices run on the GPU too.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from sktime_sdtw.cuda_ext._runtime import cuda_runtime
 
         runtime: Any = cuda_runtime(0)
+        # Before test modules take it: tests of the engine on emulated devices run on this one.
+        import cuda_emulation
+        from gpu_runtime import OnGpu
+
+        cuda_emulation.EmulatedRuntime = OnGpu  # type: ignore[misc]
     else:
         from cuda_emulation import EmulatedRuntime
 

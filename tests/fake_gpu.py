@@ -10,6 +10,7 @@ import ctypes
 import itertools
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,20 +67,38 @@ class Event:
             self._stream._work.popleft()()
 
 
+class Storage:
+    """Memory that others write to, in the order of its stream, once no tensor holds it."""
+
+    def __init__(self, array: np.ndarray, home: Stream) -> None:
+        self.streams: list[Stream] = []
+        weakref.finalize(self, self._give_back, array, home, self.streams).atexit = False
+
+    @staticmethod
+    def _give_back(array: np.ndarray, home: Stream, streams: list[Stream]) -> None:
+        for stream in streams:
+            home.wait_event(stream.record_event())
+        home.add(lambda: array.view(np.uint8).fill(0xFF))
+
+
 class Tensor:
     """Flat memory with the few methods that the runtime uses."""
 
-    def __init__(self, torch: FakeTorch, array: np.ndarray, pinned: bool = False) -> None:
-        self._torch, self._array, self.pinned = torch, array, pinned
+    def __init__(
+        self, torch: FakeTorch, array: np.ndarray, pinned: bool = False, storage: Storage | None = None
+    ) -> None:
+        self._torch, self._array, self.pinned, self._storage = torch, array, pinned, storage
         self.dtype = f"torch.{array.dtype}"
         self.device = types.SimpleNamespace(type="cuda", index=0)
-        self.streams: list[Stream] = []
 
     def data_ptr(self) -> int:
         return self._array.ctypes.data
 
     def numel(self) -> int:
         return self._array.size
+
+    def element_size(self) -> int:
+        return self._array.itemsize
 
     def is_contiguous(self) -> bool:
         return self._array.flags.c_contiguous
@@ -90,10 +109,10 @@ class Tensor:
 
     def view(self, kind: Any) -> Tensor:
         array = self._array.reshape(-1) if kind == -1 else self._array.view(kind)
-        return Tensor(self._torch, array)
+        return Tensor(self._torch, array, storage=self._storage)
 
     def __getitem__(self, which: slice) -> Tensor:
-        return Tensor(self._torch, self._array[which], self.pinned)
+        return Tensor(self._torch, self._array[which], self.pinned, self._storage)
 
     def copy_(self, source: Tensor, non_blocking: bool) -> None:
         assert non_blocking
@@ -103,6 +122,10 @@ class Tensor:
             self._array[:] = source._array
 
         self._torch.stream.add(work)
+
+    @property
+    def streams(self) -> list[Stream]:
+        return self._storage.streams
 
     def record_stream(self, stream: Stream) -> None:
         self.streams.append(stream)
@@ -118,6 +141,7 @@ class FakeTorch(types.ModuleType):
         self.version = types.SimpleNamespace(cuda="13.0", hip=None)
         self.limit, self.capability = limit, capability
         self.available, self.capturing, self.bad_fork, self.count = True, False, False, 2
+        self.multiprocessors = 132
         self.stream = Stream()
         self.pinned_bytes = self.uploads = 0
         for name in ("uint8", "int32", "int64", "float32", "float64"):
@@ -147,7 +171,8 @@ class FakeTorch(types.ModuleType):
             raise self.cuda.OutOfMemoryError("CUDA out of memory.")
         if pin_memory:
             self.pinned_bytes += count * np.dtype(dtype).itemsize
-        return Tensor(self, np.full(count * np.dtype(dtype).itemsize, 0xFF, np.uint8).view(dtype), pin_memory)
+        array = np.full(count * np.dtype(dtype).itemsize, 0xFF, np.uint8).view(dtype)
+        return Tensor(self, array, pin_memory, None if pin_memory else Storage(array, self.stream))
 
     def zeros(self, count: int, dtype: Any, device: Any = None) -> Tensor:
         tensor = self.empty(count, dtype)
@@ -164,7 +189,11 @@ class FakeTorch(types.ModuleType):
     def _properties(self, index: int) -> Any:
         major, minor = self.capability
         return types.SimpleNamespace(
-            name=f"Fake {index}", major=major, minor=minor, multi_processor_count=132, total_memory=9000
+            name=f"Fake {index}",
+            major=major,
+            minor=minor,
+            multi_processor_count=self.multiprocessors,
+            total_memory=9000,
         )
 
 
@@ -172,7 +201,8 @@ class FakeDriver:
     """The functions of libcuda, called through ctypes as the real ones are.
 
     `launches` holds (function, blocks, threads, stream, context) of each. `kernel(pointers)` gets the
-    pointers to the arguments, and returns what is then queued on torch's stream.
+    pointers to the arguments, and returns what is then queued on torch's stream; or, with `emulate`, kernels
+    are executed on the host.
     """
 
     def __init__(self, torch: FakeTorch, version: int = 13000, devices: int = 2) -> None:
@@ -182,6 +212,7 @@ class FakeDriver:
         self.contexts: list[int] = []
         self.fail: dict[str, int] = {}
         self.kernel: Callable[[Any], Callable[[], None]] | None = None
+        self.emulate = False
         p, i, u, s = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p
         signatures = {
             "cuDriverGetVersion": (self._version, p),
@@ -227,9 +258,22 @@ class FakeDriver:
     def _launch(self, function: int, *rest: Any) -> int:
         blocks, threads, stream, pointers = rest[0], rest[3], rest[7] or 0, rest[8]
         self.launches.append((function, blocks, threads, stream, self.contexts[-1]))
-        if self.kernel is not None:
+        if self.emulate:
+            self.torch.stream.add(self._emulated(function, blocks, threads, pointers))
+        elif self.kernel is not None:
             self.torch.stream.add(self.kernel(pointers))
         return 0
+
+    def _emulated(self, function: int, blocks: int, threads: int, pointers: Any) -> Callable[[], None]:
+        """A launch, whose arguments are read now and whose data when it runs."""
+        from cuda_emulation import build
+        from cuda_emulation._runtime import CTYPES
+
+        image = self.images[(function - 0xF01) // 0x10 - 1].decode()
+        kernel = build(next(spec for spec, _ in self.torch.compiled if str(spec) == image))
+        kinds = [ctypes.c_void_p if code[0] == "P" else CTYPES[code] for code in kernel.parameters]
+        values = [kind(argument(pointers, k, kind)) for k, kind in enumerate(kinds)]
+        return lambda: kernel.run(blocks, threads, values, 3, 0)
 
 
 def argument(pointers: Any, k: int, kind: Any) -> Any:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cuda_emulation import EmulatedRuntime, EmulationError, build
+from cuda_emulation import EmulationError, build
 from cuda_emulation._build import compiler
+from cuda_emulation._runtime import EmulatedRuntime
 
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="needs a C++ compiler")
 

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cuda_emulation import EmulatedRuntime
+from cuda_emulation._runtime import EmulatedRuntime
 from sktime_sdtw.cuda_ext._plan import TABLE_COLS, offsets_of, on_tensor_cores, padded
 from sktime_sdtw.cuda_ext._specs import make_spec
 

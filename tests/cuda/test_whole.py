@@ -1,0 +1,67 @@
+"""All layers at once, from arrays to kernels: only torch, the driver and the GPU itself are stand-ins.
+
+Kernels are loaded and started through ctypes with their arguments packed as for the driver, and everything
+queued is done as late as possible; then the kernels are executed on the host.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_gpu import plugged_in
+from gpu_runtime import OnGpu
+from sktime_sdtw.cuda_ext._runtime import DeviceMemoryError, cuda_runtime
+
+import sktime_sdtw as sdtw
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    with plugged_in(monkeypatch, tmp_path) as torch:
+        torch.multiprocessors = 2
+        torch.library.emulate = True
+        yield torch
+
+
+rng = np.random.default_rng(0)
+X = [rng.normal(size=(length, 1)).astype(np.float32) for length in (11, 6, 40)]
+Y = [rng.normal(size=(length, 1)).astype(np.float32) for length in (8, 150, 7)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda device: sdtw.pairwise_soft_dtw(X, Y, gamma=[1.0, 0.1], device=device),
+        lambda device: sdtw.pairwise_soft_dtw(X, gamma=0.5, device=device),
+        lambda device: sdtw.paired_soft_dtw_gradient(X, Y, wrt=("x", "y"), device=device),
+        lambda device: sdtw.dtw_path(X[0], Y[0], device=device),
+    ],
+    ids=["several gammas", "with itself", "gradients", "path"],
+)
+def test_from_arrays_to_arrays(gpu, call):
+    found, expected = flat(call("cuda:1")), flat(call("cpu"))
+    assert gpu.library.launches
+    assert {context for *_, context in gpu.library.launches} == {0xC1}
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def flat(result):
+    if isinstance(result, (list, tuple)):
+        return [array for part in result for array in flat(part)]
+    return [] if result is None else [np.asarray(result)]
+
+
+def test_a_gpu_in_the_place_of_an_emulated_one(gpu):
+    runtime = OnGpu(3, memory=1000, order=5)
+    assert (runtime.multiprocessors, runtime.capability, runtime.free_memory()) == (3, (9, 0), 1000)
+    first = runtime.upload(np.arange(20.0))
+    assert runtime.free_memory() == 1000 - first.nbytes
+    with pytest.raises(DeviceMemoryError):
+        runtime.empty(900, np.uint8)
+    np.testing.assert_array_equal(runtime.download(first, (4, 5)), np.arange(20.0).reshape(4, 5))
+    del first
+    assert runtime.free_memory() == 1000
+    assert OnGpu(capability=(7, 5)).capability == (7, 5)
+    assert OnGpu()._functions is cuda_runtime(0)._functions
