@@ -68,12 +68,13 @@ def check_lengths(lengths: Any, path: Any, ops: ModuleType, *, least: int) -> An
     """Return lengths as integers, one for each path, between `least` and the number of points."""
     if lengths is None:
         return None
-    values = ops.to_numpy(lengths)
-    if values.dtype.kind not in "iu":
+    hidden = ops.is_hidden(lengths)
+    values = lengths if hidden else ops.to_numpy(lengths)
+    if not hidden and values.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers. Got {values.dtype}.")
-    if values.shape != tuple(path.shape[:-2]):
-        raise ValueError(f"lengths must have the shape {tuple(path.shape[:-2])}. Got {values.shape}.")
-    if values.size and (values.min() < least or values.max() > path.shape[-2]):
+    if tuple(values.shape) != tuple(path.shape[:-2]):
+        raise ValueError(f"lengths must have the shape {tuple(path.shape[:-2])}. Got {tuple(values.shape)}.")
+    if not hidden and values.size and (values.min() < least or values.max() > path.shape[-2]):
         raise ValueError(
             f"lengths must lie between {least} and {path.shape[-2]}, the number of points. "
             f"Got {values.min()} to {values.max()}."
@@ -113,22 +114,21 @@ def treat_nan(path: Any, policy: str, lengths: Any, ops: ModuleType) -> Any:
         raise ValueError(f"nan_policy must be one of {NAN_POLICIES}. Got {policy!r}.")
     if policy == "propagate":
         return path
-    missing = np.isnan(ops.to_numpy(path))
+    hidden = ops.is_hidden(path)
+    if hidden and policy == "raise":
+        raise ValueError(
+            'nan_policy="raise" looks at values, which torch.compile and torch.func do not show.'
+        )
+    missing = path != path
     if lengths is not None:
-        missing &= (np.arange(path.shape[-2]) < ops.to_numpy(lengths)[..., None])[..., None]
-    if not missing.any():
+        inside = ops.index(np.arange(path.shape[-2]), path) < ops.index(lengths, path)[..., None]
+        missing = missing & inside[..., None]
+    if not hidden and not bool(missing.any()):
         return path
     if policy == "raise":
         raise ValueError('path holds NaN. nan_policy="ffill" or "skip" treat it as missing.')
     if policy == "skip":
-        missing = np.broadcast_to(missing.any(axis=-1, keepdims=True), missing.shape)
-    if missing.all(axis=-2).any():
+        missing = ops.expand(missing.any(-1)[..., None], path.shape)
+    if not hidden and bool(missing.all(-2).any()):
         raise ValueError("path has a channel or a path without any number.")
-    # The last point before that has a number; before the first such point, that one.
-    place = np.arange(path.shape[-2])[:, None]
-    last = np.maximum.accumulate(np.where(missing, -1, place), axis=-2)
-    first = np.argmin(missing, axis=-2, keepdims=True)
-    last = np.where(last < 0, first, last)
-    if ops is _numpy:
-        return np.take_along_axis(path, last, axis=-2)
-    return path.gather(-2, ops.index(last, path))
+    return ops.last_known(path, missing)

@@ -61,7 +61,7 @@ def logsignature(
         of Lyndon brackets, "expand" its coefficients of all words.
     lengths : array of int of shape (...), default=None
         How many points of each path count.
-    windows : tuple or array of int of shape (n_windows, 2), default=None
+    windows : tuple or array of int of shape (n_windows, 2) or (..., n_windows, 2), default=None
         Parts of the path, as in `signature`.
     nan_policy : {"propagate", "raise", "ffill", "skip"}, default="propagate"
         As in `signature`.

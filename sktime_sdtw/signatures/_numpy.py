@@ -44,6 +44,35 @@ concatenate = np.concatenate
 stack = np.stack
 
 
+def take_points(x: Array, place: Array) -> Array:
+    """Points (..., n, channels) of x at places (..., n); leading dimensions are broadcast."""
+    if place.ndim == 1:
+        return np.take(x, place, axis=-2)
+    leading = np.broadcast_shapes(x.shape[:-2], place.shape[:-1])
+    x, place = (
+        np.broadcast_to(x, (*leading, *x.shape[-2:])),
+        np.broadcast_to(place, (*leading, place.shape[-1])),
+    )
+    return np.take_along_axis(x, place[..., None], axis=-2)
+
+
+def last_known(x: Array, missing: Array) -> Array:
+    """Each number of (..., n, channels) or, where missing, the last one before it, else the first one."""
+    last = np.maximum.accumulate(np.where(missing, -1, np.arange(x.shape[-2])[:, None]), axis=-2)
+    first = np.argmin(missing, axis=-2, keepdims=True)
+    return np.take_along_axis(x, np.where(last < 0, first, last), axis=-2)
+
+
+def is_hidden(x: Any) -> bool:
+    """Whether the values cannot be looked at."""
+    return False
+
+
+def keep_where(condition: Array, x: Array) -> Array:
+    """Return x, and 0 where the condition does not hold."""
+    return np.where(condition, x, x.dtype.type(0))
+
+
 def expand(x: Array, shape: Sequence[int]) -> Array:
     """Return x as if it had been repeated to this shape."""
     return np.broadcast_to(x, tuple(shape))

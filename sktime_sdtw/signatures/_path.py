@@ -127,11 +127,11 @@ class Path:
             raise ValueError(f"The interval [{begin}, {stop}) holds no points; a signature needs two.")
         ops = operators(self._whole)
         out = self._tree().query(self._numbers, begin, stop)
-        if getattr(self._whole, "requires_grad", False):
-            from ._torch import known_signature_op
+        if getattr(self._whole, "requires_grad", False) or ops.is_hidden(self._whole):
+            from ._torch import known_signature_call
 
             piece = ops.cast(self._whole[:, begin:stop], out.dtype)
-            out = known_signature_op(piece, out, self.depth)
+            out = known_signature_call(piece, out, self.depth)
         return ops.cast(with_scalar(out, self.scalar_term, ops), self._whole.dtype)
 
     def logsignature(self, start: int | None = None, end: int | None = None, mode: str = "words") -> Any:

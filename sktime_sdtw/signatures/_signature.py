@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from ._arguments import (
     check_array,
@@ -57,10 +61,11 @@ def signature(
         Put the constant 1, the integral over the empty word, in front; `initial` must then have it too.
     lengths : array of int of shape (...), default=None
         How many points of each path count; after them it stands still.
-    windows : tuple or array of int of shape (n_windows, 2), default=None
+    windows : tuple or array of int of shape (n_windows, 2) or (..., n_windows, 2), default=None
         Return the signatures of parts of the path: ``("sliding", length, step)``, ``("expanding", length,
         step)`` (all begin at the first point), ``("dyadic", levels)`` (1, 2, 4, … parts of equal length), or
-        intervals [start, end) of points; a step not given is 1. Not with stream, basepoint or initial.
+        intervals [start, end) of points, the same for all paths or each path's own; a step not given is 1.
+        Not with stream, basepoint or initial.
     nan_policy : {"propagate", "raise", "ffill", "skip"}, default="propagate"
         "ffill" puts the last number of the channel in the place of NaN, "skip" leaves points out that have
         any NaN. NaN before the first number is replaced by that.
@@ -132,7 +137,7 @@ def signature(
     if windows is not None:
         if stream or based or initial is not None:
             raise ValueError("windows cannot be combined with stream, basepoint or initial.")
-        intervals = resolve_windows(windows, path.shape[-2])
+        intervals = resolve_windows(windows, path.shape[-2], tuple(leading))
     if nan_policy != "propagate":
         path = treat_nan(path, nan_policy, lengths, ops)
     if dtype != working:
@@ -142,6 +147,8 @@ def signature(
         # All begin at the first point: beginnings of the path, each computed from the one before.
         out = ops.signature(path, basepoint, lengths, depth, True, None, n_jobs)
         out = out[..., ops.index(intervals[:, 1] - 2, path), :]
+    elif intervals is not None and intervals.ndim > 2:
+        out = _signatures_of_own_windows(path, lengths, depth, intervals, n_jobs, ops)
     elif intervals is not None:
         out = ops.signature(path, None, lengths, depth, False, None, n_jobs, ops.host_index(intervals))
     else:
@@ -152,6 +159,25 @@ def signature(
     if scalar_term:
         out = with_scalar(out, True, ops)
     return ops.cast(out, dtype) if dtype != working else out
+
+
+def _signatures_of_own_windows(
+    path: Any, lengths: Any, depth: int, intervals: Any, n_jobs: int | None, ops: ModuleType
+) -> Any:
+    """Signatures of windows that each path has for itself: of one long path, made of all of them."""
+    *leading, n, channels = path.shape
+    inside = None
+    if lengths is not None:
+        last = ops.to_numpy(lengths)[..., None]
+        inside = intervals[..., 0] + 2 <= last
+        ends = np.minimum(intervals[..., 1], last)
+        # Where a path stands still all the time any two points will do: their result is replaced by 0.
+        intervals = np.where(inside[..., None], np.stack([intervals[..., 0], ends], axis=-1), [0, 2])
+    first = np.arange(math.prod(leading)).reshape(*leading, 1, 1) * n
+    places = ops.host_index(np.ascontiguousarray((intervals + first).reshape(-1, 2)))
+    out = ops.signature(path.reshape(-1, channels), None, None, depth, False, None, n_jobs, places)
+    out = out.reshape(*leading, intervals.shape[-2], out.shape[-1])
+    return out if inside is None else ops.keep_where(inside[..., None], out)
 
 
 def signature_combine(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from . import _cuda, _numpy, _reference
+from ._calls import reference_gradient, transformable
 from ._words import count_words
 
 name = "torch"
@@ -52,6 +53,36 @@ def concatenate(tensors: Sequence[Tensor], axis: int) -> Tensor:
 def stack(tensors: Sequence[Tensor], axis: int) -> Tensor:
     """Join tensors along a new axis."""
     return torch.stack(list(tensors), dim=axis)
+
+
+def take_points(x: Tensor, place: Any) -> Tensor:
+    """Points (..., n, channels) of x at places (..., n); leading dimensions are broadcast."""
+    place = torch.as_tensor(place, device=x.device)
+    if place.ndim == 1:
+        return x.index_select(-2, place)
+    leading = torch.broadcast_shapes(x.shape[:-2], place.shape[:-1])
+    x, place = x.expand(*leading, *x.shape[-2:]), place.expand(*leading, place.shape[-1])
+    return x.gather(-2, place[..., None].expand(*place.shape, x.shape[-1]))
+
+
+def last_known(x: Tensor, missing: Tensor) -> Tensor:
+    """Each number of (..., n, channels) or, where missing, the last one before it, else the first one."""
+    place = torch.arange(x.shape[-2], device=x.device)[:, None]
+    last = torch.where(missing, -1, place).cummax(-2).values
+    first = (~missing).to(torch.int8).argmax(-2, keepdim=True)
+    return x.gather(-2, torch.where(last < 0, first, last))
+
+
+def is_hidden(x: Any) -> bool:
+    """Whether the values cannot be looked at: torch compiles, or transforms functions."""
+    if torch.compiler.is_compiling():
+        return True
+    return isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def keep_where(condition: Any, x: Tensor) -> Tensor:
+    """Return x, and 0 where the condition does not hold."""
+    return torch.where(torch.as_tensor(condition, device=x.device), x, x.new_zeros(()))
 
 
 def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
@@ -170,7 +201,7 @@ def _keep_signature(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _signature_backward(ctx: Any, gradient: Tensor) -> Any:
     points, basepoint, lengths, initial, out, windows = ctx.saved_tensors
-    found = signature_gradient_op(
+    found = signature_gradient_call(
         points, basepoint, lengths, ctx.depth, ctx.stream, initial, out, gradient, windows
     )
     base = None if basepoint is None else found[1]
@@ -234,7 +265,7 @@ def _vmap_signature(  # type: ignore[no-untyped-def]
 ):
     n = info.batch_size
     moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
-    return signature_op(*moved, depth, stream, _front(initial, in_dims[5], n), windows), 0
+    return signature_call(*moved, depth, stream, _front(initial, in_dims[5], n), windows), 0
 
 
 signature_op.register_vmap(_vmap_signature)
@@ -246,11 +277,28 @@ def _vmap_signature_gradient(  # type: ignore[no-untyped-def]
     n = info.batch_size
     moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
     last = [_front(x, a, n) for x, a in zip((initial, out, gradient), in_dims[5:8], strict=True)]
-    found = signature_gradient_op(*moved, depth, stream, *last, windows)
+    found = signature_gradient_call(*moved, depth, stream, *last, windows)
     return found, (0, None if basepoint is None else 0, None if initial is None else 0)
 
 
 signature_gradient_op.register_vmap(_vmap_signature_gradient)
+
+
+def _reference_signature_gradient(  # type: ignore[no-untyped-def]
+    points, basepoint, lengths, depth, stream, initial, out, gradient, windows=None
+):
+    def call(p: Tensor, b: Tensor | None, i: Tensor | None) -> Tensor:
+        return _reference.signature(p, b, lengths, depth, stream, i, windows)
+
+    return tuple(reference_gradient(call, [points, basepoint, initial], gradient))
+
+
+signature_call = transformable(
+    signature_op, _vmap_signature, _reference.signature, _keep_signature, _signature_backward
+)
+signature_gradient_call = transformable(
+    signature_gradient_op, _vmap_signature_gradient, _reference_signature_gradient
+)
 
 
 # --- a signature that is known already
@@ -274,11 +322,26 @@ def _keep_known(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _known_backward(ctx: Any, gradient: Tensor) -> Any:
     (points,) = ctx.saved_tensors
-    found = signature_gradient_op(points, None, None, ctx.depth, False, None, None, gradient)
+    found = signature_gradient_call(points, None, None, ctx.depth, False, None, None, gradient)
     return found[0], None, None
 
 
 known_signature_op.register_autograd(_known_backward, setup_context=_keep_known)
+
+
+def _vmap_known(info, in_dims, points, value, depth):  # type: ignore[no-untyped-def]
+    n = info.batch_size
+    return known_signature_call(_front(points, in_dims[0], n), _front(value, in_dims[1], n), depth), 0
+
+
+def _reference_known(points: Tensor, value: Tensor, depth: int) -> Tensor:
+    return _reference.signature(points, None, None, depth, False, None)
+
+
+known_signature_op.register_vmap(_vmap_known)
+known_signature_call = transformable(
+    known_signature_op, _vmap_known, _reference_known, _keep_known, _known_backward
+)
 
 
 # --- products
@@ -322,7 +385,7 @@ def _keep_product(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _product_backward(ctx: Any, gradient: Tensor) -> Any:
     a, b = ctx.saved_tensors
-    return *product_gradient_op(a, b, gradient, ctx.channels, ctx.depth), None, None
+    return *product_gradient_call(a, b, gradient, ctx.channels, ctx.depth), None, None
 
 
 def _product_gradient_backward(ctx: Any, *directions: Tensor) -> Any:
@@ -341,17 +404,32 @@ product_gradient_op.register_autograd(_product_gradient_backward, setup_context=
 
 def _vmap_product(info, in_dims, a, b, channels, depth):  # type: ignore[no-untyped-def]
     n = info.batch_size
-    return product_op(_front(a, in_dims[0], n), _front(b, in_dims[1], n), channels, depth), 0
+    return product_call(_front(a, in_dims[0], n), _front(b, in_dims[1], n), channels, depth), 0
 
 
 def _vmap_product_gradient(info, in_dims, a, b, gradient, channels, depth):  # type: ignore[no-untyped-def]
     n = info.batch_size
     moved = [_front(x, axis, n) for x, axis in zip((a, b, gradient), in_dims[:3], strict=True)]
-    return product_gradient_op(*moved, channels, depth), (0, 0)
+    return product_gradient_call(*moved, channels, depth), (0, 0)
 
 
 product_op.register_vmap(_vmap_product)
 product_gradient_op.register_vmap(_vmap_product_gradient)
+
+
+def _reference_product_gradient(  # type: ignore[no-untyped-def]
+    a, b, gradient, channels, depth
+):
+    def call(x: Tensor, y: Tensor) -> Tensor:
+        return _reference.product(x, y, channels, depth)
+
+    return tuple(reference_gradient(call, [a, b], gradient))
+
+
+product_call = transformable(product_op, _vmap_product, _reference.product, _keep_product, _product_backward)
+product_gradient_call = transformable(
+    product_gradient_op, _vmap_product_gradient, _reference_product_gradient
+)
 
 
 # --- power series
@@ -393,7 +471,7 @@ def _keep_series(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _series_backward(ctx: Any, gradient: Tensor) -> Any:
     (x,) = ctx.saved_tensors
-    return series_gradient_op(x, gradient, ctx.coefficients, ctx.channels), None, None
+    return series_gradient_call(x, gradient, ctx.coefficients, ctx.channels), None, None
 
 
 def _series_gradient_backward(ctx: Any, direction: Tensor) -> Any:
@@ -411,17 +489,28 @@ series_gradient_op.register_autograd(_series_gradient_backward, setup_context=_k
 
 
 def _vmap_series(info, in_dims, x, coefficients, channels):  # type: ignore[no-untyped-def]
-    return series_op(_front(x, in_dims[0], info.batch_size), coefficients, channels), 0
+    return series_call(_front(x, in_dims[0], info.batch_size), coefficients, channels), 0
 
 
 def _vmap_series_gradient(info, in_dims, x, gradient, coefficients, channels):  # type: ignore[no-untyped-def]
     n = info.batch_size
     moved = _front(x, in_dims[0], n), _front(gradient, in_dims[1], n)
-    return series_gradient_op(*moved, coefficients, channels), 0
+    return series_gradient_call(*moved, coefficients, channels), 0
 
 
 series_op.register_vmap(_vmap_series)
 series_gradient_op.register_vmap(_vmap_series_gradient)
+
+
+def _reference_series_gradient(x, gradient, coefficients, channels):  # type: ignore[no-untyped-def]
+    def call(v: Tensor) -> Tensor:
+        return _reference.series(v, coefficients, channels)
+
+    return reference_gradient(call, [x], gradient)[0]
+
+
+series_call = transformable(series_op, _vmap_series, _reference.series, _keep_series, _series_backward)
+series_gradient_call = transformable(series_gradient_op, _vmap_series_gradient, _reference_series_gradient)
 
 
 # --- linear maps
@@ -447,17 +536,18 @@ def _keep_linear(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _linear_backward(ctx: Any, gradient: Tensor) -> Any:
     *which, adjoint = ctx.arguments
-    return linear_op(gradient, *which, not adjoint), None, None, None, None
+    return linear_call(gradient, *which, not adjoint), None, None, None, None
 
 
 linear_op.register_autograd(_linear_backward, setup_context=_keep_linear)
 
 
 def _vmap_linear(info, in_dims, x, kind, channels, depth, adjoint):  # type: ignore[no-untyped-def]
-    return linear_op(_front(x, in_dims[0], info.batch_size), kind, channels, depth, adjoint), 0
+    return linear_call(_front(x, in_dims[0], info.batch_size), kind, channels, depth, adjoint), 0
 
 
 linear_op.register_vmap(_vmap_linear)
+linear_call = transformable(linear_op, _vmap_linear, linear_op, _keep_linear, _linear_backward, linear=True)
 
 
 # --- the same names as in _numpy
@@ -474,19 +564,19 @@ def signature(
     windows: Tensor | None = None,
 ) -> Tensor:
     """Signatures of (..., points, channels), with windows (..., windows, words)."""
-    return signature_op(points, basepoint, lengths, depth, stream, initial, windows)
+    return signature_call(points, basepoint, lengths, depth, stream, initial, windows)
 
 
 def product(a: Tensor, b: Tensor, channels: int, depth: int, n_jobs: int | None) -> Tensor:
     """Truncated tensor product of two tensors of one shape, the leading 1 left out."""
-    return product_op(a, b, channels, depth)
+    return product_call(a, b, channels, depth)
 
 
 def series(x: Tensor, coefficients: Sequence[float], channels: int, n_jobs: int | None) -> Tensor:
     """Sum of coefficients[m - 1] times the m-th tensor power of x."""
-    return series_op(x, list(coefficients), channels)
+    return series_call(x, list(coefficients), channels)
 
 
 def linear(x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:
     """One of the linear maps of `_numpy.linear`."""
-    return linear_op(x, kind, channels, depth, adjoint)
+    return linear_call(x, kind, channels, depth, adjoint)

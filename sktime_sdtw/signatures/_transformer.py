@@ -25,7 +25,7 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "depth": [Interval(Integral, 1, None, closed="left")],
-        "transforms": [StrOptions(set(TRANSFORMS)), list, tuple],
+        "transforms": [StrOptions(set(TRANSFORMS) - {"scale"}), list, tuple],
         "lag": [Interval(Integral, 1, None, closed="left")],
         "windows": [None, tuple, list, np.ndarray],
         "n_jobs": [None, Integral],
@@ -39,6 +39,8 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
     def _fit(self, X: Any) -> None:
         batch = self._check_series(X, reset=True)
         check_depth(self.depth)
+        if "scale" in self.transforms:
+            raise ValueError('transforms cannot hold "scale" here: the parameter `scaling` is for that.')
         path = self._to_paths(batch)
         self.n_channels_ = int(path.shape[2])
         self.n_timestamps_ = batch.max_length
@@ -56,24 +58,15 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
 
         Of series that are longer than `length` the first points are taken.
         """
-        lengths = np.minimum(batch.lengths, length or batch.max_length)
-        paths = {}
-        for n in np.unique(lengths):
-            chosen = np.flatnonzero(lengths == n)
-            points = batch.values[batch.offsets[chosen, None] + np.arange(n)]
-            if n == 1:
-                points = np.repeat(points, 2, axis=1)
-            paths[n] = chosen, transform_path(points, self.transforms, lag=self.lag)
-        longest = max(path.shape[1] for _, path in paths.values())
-        if length is not None:
-            longest = max(longest, self._n_points)
-        some = next(iter(paths.values()))[1]
-        if len(paths) == 1 and some.shape[1] == longest:
-            return some
-        out = np.empty((len(batch), longest, some.shape[2]), some.dtype)
-        for chosen, path in paths.values():
-            out[chosen] = path[:, np.minimum(np.arange(longest), path.shape[1] - 1)]
-        return out
+        longest = max(length or batch.max_length, 2)
+        points = batch.values[
+            batch.offsets[:-1, None] + np.minimum(np.arange(longest), batch.lengths[:, None] - 1)
+        ]
+        lengths = None
+        if batch.lengths.min() < longest:
+            lengths = np.clip(batch.lengths, 2, longest)  # a single point stands still for a step
+        found = transform_path(points, self.transforms, lag=self.lag, lengths=lengths)
+        return found if lengths is None else found[0]
 
     def _windows_of(self, batch: SeriesBatch) -> Array:
         """Numbers of all windows, (n_samples, n_windows, n_numbers)."""

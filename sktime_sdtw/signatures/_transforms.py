@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ._arguments import check_array, operators
+import numpy as np
+from numpy.typing import NDArray
+
+from ._arguments import check_array, check_lengths, operators
 from ._words import check_size
 
-TRANSFORMS = ("time", "lead_lag", "basepoint", "invisibility_reset", "cumulative_sum")
+TRANSFORMS = ("time", "lead_lag", "basepoint", "invisibility_reset", "cumulative_sum", "scale")
 
 
-def transform_path(path: Any, transforms: str | Sequence[str], *, times: Any = None, lag: int = 1) -> Any:
+def transform_path(
+    path: Any,
+    transforms: str | Sequence[str],
+    *,
+    times: Any = None,
+    lag: int = 1,
+    scale: Any = 1.0,
+    lengths: Any = None,
+) -> Any:
     """Augment a path, one transform after the other.
 
     Parameters
@@ -21,18 +33,30 @@ def transform_path(path: Any, transforms: str | Sequence[str], *, times: Any = N
         Points that are joined by straight lines.
     transforms : str or sequence of str
         "time" appends a channel of times. "lead_lag" has two copies of the channels, the second of which
-        follows the first `lag` points later; 2 length - 1 points for a lag of 1. "basepoint" puts the origin
-        in front. "invisibility_reset" appends a channel that is 1, then drops it to 0, then all others, so
-        that the signature sees where the path ends. "cumulative_sum" adds up the points.
+        follows the first `lag` points later; 2 length - 1 points. "basepoint" puts the origin in front.
+        "invisibility_reset" appends a channel that is 1, then drops it to 0, then all others, so that the
+        signature sees where the path ends. "cumulative_sum" adds up the points. "scale" multiplies them.
     times : array of shape (length,) or (..., length), default=None
-        When the points were taken; None is 0 to 1 in equal steps. Used by "time".
+        When the points were taken, at any distances; None is 0 to 1 in equal steps. Used by "time".
     lag : int, default=1
         Used by "lead_lag".
+    scale : float or array of shape (channels,), default=1.0
+        Used by "scale"; a number for each channel that there is when its turn comes.
+    lengths : array of int of shape (...), default=None
+        How many points of each path count. The others are not looked at: a transformed path stands still
+        after its own end.
 
     Returns
     -------
-    ndarray or torch.Tensor of shape (..., new length, new channels)
-        Differentiable where the path is.
+    path : ndarray or torch.Tensor of shape (..., new length, new channels)
+        Differentiable in path, times and scale.
+    lengths : ndarray of int of shape (...)
+        How many points of each new path count; returned only where `lengths` were given.
+
+    Notes
+    -----
+    All but "cumulative_sum" and "scale" only choose points, so that a list of transforms costs one pass over
+    the result, whatever its length.
 
     References
     ----------
@@ -49,7 +73,7 @@ def transform_path(path: Any, transforms: str | Sequence[str], *, times: Any = N
            [7. , 0.5],
            [6. , 1. ]])
     """
-    ops = operators(path, times)
+    ops = operators(path, times, scale)
     path = check_array(path, "path", ops)
     if path.ndim < 2 or 0 in path.shape[-2:]:
         raise ValueError(f"path must have the shape (..., length, channels). Got {tuple(path.shape)}.")
@@ -59,52 +83,120 @@ def transform_path(path: Any, transforms: str | Sequence[str], *, times: Any = N
         raise ValueError(f"transforms must be among {TRANSFORMS}. Got {unknown[0]!r}.")
     if times is not None and "time" not in chosen:
         raise ValueError('times were given without the transform "time".')
+    given = check_lengths(lengths, path, ops, least=1)
+    plan = _Plan(path, None if given is None else ops.to_numpy(given), ops)
     for name in chosen:
         if name == "time":
-            path = _add_time(path, times, ops)
+            plan.add_time(times)
         elif name == "lead_lag":
-            path = _lead_lag(path, check_size(lag, "lag"), ops)
+            plan.lead_lag(check_size(lag, "lag"))
         elif name == "basepoint":
-            path = ops.concatenate([_origin(path, ops), path], axis=-2)
+            plan.basepoint()
         elif name == "invisibility_reset":
-            path = _invisibility_reset(path, ops)
+            plan.invisibility_reset()
+        elif name == "cumulative_sum":
+            plan.replace(plan.points().cumsum(-2))
         else:
-            path = path.cumsum(-2)
-    return path
+            factor = ops.asarray(scale, path)
+            if tuple(factor.shape) not in {(), (1,), (plan.channels,)}:
+                raise ValueError(
+                    f"scale must be a number or one for each of {plan.channels} channels. "
+                    f"Got the shape {tuple(factor.shape)}."
+                )
+            plan.replace(plan.points() * factor)
+    found = plan.points()
+    return found if lengths is None else (found, plan.lengths.reshape(np.shape(lengths)))
 
 
-def _origin(path: Any, ops: ModuleType) -> Any:
-    return ops.zeros(path, (*path.shape[:-2], 1, path.shape[-1]))
+@dataclass
+class _Block:
+    """Some channels: a source (..., points, channels), and which of its points comes when.
+
+    The index is of shape (length,), or (..., length) where paths differ in length; -1 stands for the origin.
+    """
+
+    source: Any
+    index: NDArray[np.int64]
+    whole: bool  # whether all points of the source come in turn
+    origin: bool = False  # whether the index holds -1
 
 
-def _add_time(path: Any, times: Any, ops: ModuleType) -> Any:
-    length = path.shape[-2]
-    if times is None:
-        times = ops.asarray([i / max(length - 1, 1) for i in range(length)], path)
-    else:
-        times = ops.asarray(times, path)
-        if tuple(times.shape) not in {(length,), tuple(path.shape[:-1])}:
+class _Plan:
+    """A path in blocks; `lengths` is a number of points, or one for each path."""
+
+    def __init__(self, path: Any, lengths: NDArray[np.int64] | None, ops: ModuleType) -> None:
+        self.ops = ops
+        self.path = path
+        self.ragged = lengths is not None
+        self.lengths = np.asarray(path.shape[-2] if lengths is None else lengths)
+        self.length = int(path.shape[-2])
+        self.blocks = [self._block(path)]
+
+    @property
+    def channels(self) -> int:
+        return sum(int(block.source.shape[-1]) for block in self.blocks)
+
+    def _block(self, source: Any) -> _Block:
+        """Return the points of the source in turn, after the end of a path its last one again and again."""
+        index = np.minimum(np.arange(self.length), self.lengths[..., None] - 1)
+        return _Block(source, index, not self.ragged)
+
+    def _chosen(self, place: NDArray[np.int64], origin: bool = False) -> list[_Block]:
+        """Return blocks of the points at these places, of what there is."""
+        return [_Block(b.source, _take(b.index, place), False, b.origin or origin) for b in self.blocks]
+
+    def add_time(self, times: Any) -> None:
+        shapes = (self.length,), (*self.path.shape[:-2], self.length)
+        if times is None:
+            times = np.arange(self.length) / np.maximum(self.lengths[..., None] - 1, 1)
+        times = self.ops.asarray(times, self.path)
+        if tuple(times.shape) not in (*shapes, (1, self.length)):
             raise ValueError(
-                f"times must have the shape {(length,)} or {tuple(path.shape[:-1])}. "
-                f"Got {tuple(times.shape)}."
+                f"times must have the shape {shapes[0]} or {shapes[1]}. Got {tuple(times.shape)}."
             )
-    return ops.concatenate([path, ops.expand(times, path.shape[:-1])[..., None]], axis=-1)
+        self.blocks.append(self._block(times[..., None]))
+
+    def lead_lag(self, lag: int) -> None:
+        # Both copies move in turn, the second after `lag` moves of the first; at the end it catches up.
+        last = self.lengths[..., None] - 1
+        move = np.minimum(np.arange(2 * self.length - 1), 2 * last)
+        lead = np.minimum(np.where(move <= lag, move, lag + (move - lag) // 2), last)
+        self.blocks = self._chosen(lead) + self._chosen(move - lead)
+        self.lengths, self.length = 2 * self.lengths - 1, 2 * self.length - 1
+
+    def basepoint(self) -> None:
+        self.blocks = self._chosen(np.arange(-1, self.length), origin=True)
+        self.lengths, self.length = self.lengths + 1, self.length + 1
+
+    def invisibility_reset(self) -> None:
+        last = self.lengths[..., None] - 1
+        place = np.arange(self.length + 2)
+        self.blocks = self._chosen(np.where(place <= last + 1, np.minimum(place, last), -1), origin=True)
+        seen = np.where(place <= last, 0, -1)
+        self.blocks.append(_Block(self.ops.ones(self.path, (1, 1)), seen, False, origin=True))
+        self.lengths, self.length = self.lengths + 2, self.length + 2
+
+    def replace(self, points: Any) -> None:
+        """Go on with these points."""
+        self.path = points
+        self.blocks = [self._block(self.path)]
+
+    def points(self) -> Any:
+        leading = (*self.path.shape[:-2], self.length)
+        parts = []
+        for block in self.blocks:
+            found = block.source
+            if not block.whole:
+                found = self.ops.take_points(found, np.maximum(block.index, 0))
+            if block.origin:
+                found = self.ops.keep_where(block.index[..., None] >= 0, found)
+            parts.append(self.ops.expand(found, (*leading, found.shape[-1])))
+        return parts[0] if len(parts) == 1 else self.ops.concatenate(parts, axis=-1)
 
 
-def _lead_lag(path: Any, lag: int, ops: ModuleType) -> Any:
-    # Both copies move in turn; the second is `lag` points behind, and at the end it catches up.
-    last = path.shape[-2] - 1
-    lead, behind = [0], [0]
-    for i in range(1, last + lag + 1):
-        lead += [min(i, last)] * 2
-        behind += [behind[-1], min(max(i - lag + 1, 0), last)]
-    keep = [0] + [i for i in range(1, len(lead)) if (lead[i], behind[i]) != (lead[i - 1], behind[i - 1])]
-    first = path[..., ops.index([lead[i] for i in keep], path), :]
-    second = path[..., ops.index([behind[i] for i in keep], path), :]
-    return ops.concatenate([first, second], axis=-1)
-
-
-def _invisibility_reset(path: Any, ops: ModuleType) -> Any:
-    seen = ops.concatenate([path, ops.ones(path, (*path.shape[:-1], 1))], axis=-1)
-    hidden = ops.concatenate([path[..., -1:, :], ops.zeros(path, (*path.shape[:-2], 1, 1))], axis=-1)
-    return ops.concatenate([seen, hidden, _origin(seen, ops)], axis=-2)
+def _take(index: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return index[..., place], where -1 stays what it is."""
+    leading = np.broadcast_shapes(index.shape[:-1], place.shape[:-1])
+    index = np.broadcast_to(index, (*leading, index.shape[-1]))
+    place = np.broadcast_to(place, (*leading, place.shape[-1]))
+    return np.where(place < 0, -1, np.take_along_axis(index, np.maximum(place, 0), axis=-1))

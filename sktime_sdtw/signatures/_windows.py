@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 KINDS = ("sliding", "expanding", "dyadic")
 
 
-def resolve_windows(windows: Any, n_points: int) -> NDArray[np.int64]:
-    """Return the intervals [start, end) of points that windows stand for, as (n_windows, 2).
+def resolve_windows(windows: Any, n_points: int, leading: tuple[int, ...] = ()) -> NDArray[np.int64]:
+    """Return the intervals [start, end) of points that windows stand for.
 
     Parameters
     ----------
     windows : tuple or array
         ("sliding", length[, step]), ("expanding", length[, step]), ("dyadic", levels), or an array
-        (n_windows, 2) of intervals; see `signature`.
+        (n_windows, 2) or (..., n_windows, 2) of intervals; see `signature`.
     n_points : int
         Points of the path.
+    leading : tuple of int, default=()
+        Leading dimensions of the path.
 
     Returns
     -------
-    ndarray of shape (n_windows, 2)
+    ndarray of shape (n_windows, 2) or (*leading, n_windows, 2)
 
     Examples
     --------
@@ -50,13 +52,17 @@ def resolve_windows(windows: Any, n_points: int) -> NDArray[np.int64]:
         starts = ends - length if kind == "sliding" else np.zeros_like(ends)
         return np.stack([starts, ends], axis=1).astype(np.int64)
     array = np.asarray(windows.detach().cpu() if hasattr(windows, "detach") else windows)
-    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+    fits = array.ndim >= 2 and array.shape[:-2] in {(), leading} and array.shape[-1] == 2
+    if not fits or array.dtype.kind not in "iu":
+        shapes = "(n_windows, 2)" + (f" or ({', '.join(map(str, leading))}, n_windows, 2)" if leading else "")
         raise ValueError(
-            "windows must be a tuple that begins with a name, or integers of shape (n_windows, 2). "
-            f"Got {windows!r}."
+            "windows must be a tuple that begins with a name, or integers of shape "
+            f"{shapes}. Got {windows!r}."
         )
     array = np.ascontiguousarray(array, dtype=np.int64)
-    if len(array) and (array.min() < 0 or array.max() > n_points or (array[:, 1] - array[:, 0]).min() < 2):
+    if array.size and (
+        array.min() < 0 or array.max() > n_points or (array[..., 1] - array[..., 0]).min() < 2
+    ):
         raise ValueError(
             f"Each window must be an interval [start, end) of at least two of the {n_points} points."
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from checks_3d import cube, ragged, targets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -12,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktime_sdtw import LogSignatureTransformer, SignatureTransformer
 from sktime_sdtw.signatures import logsignature, signature, transform_path
+from sktime_sdtw.signatures._transforms import TRANSFORMS
 
 
 def test_transforms():
@@ -56,6 +59,8 @@ def test_transforms_of_tensors():
     ("arguments", "message"),
     [
         ({"transforms": "spline"}, "transforms"),
+        ({"transforms": "scale", "scale": [1.0, 2.0]}, "scale"),
+        ({"transforms": "time", "lengths": 4}, "lengths"),
         ({"transforms": "lead_lag", "lag": 0}, "lag"),
         ({"transforms": "time", "times": [0.0, 1.0]}, "times"),
         ({"transforms": "basepoint", "times": [0.0, 1.0, 2.0]}, "times"),
@@ -64,6 +69,65 @@ def test_transforms_of_tensors():
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         transform_path(np.zeros((3, 1)), **arguments)
+
+
+def test_scale():
+    x = np.random.default_rng(0).normal(size=(2, 5, 3))
+    np.testing.assert_array_equal(transform_path(x, "scale", scale=2), 2 * x)
+    factors = np.array([2.0, 3.0, 4.0, 0.5])
+    found = transform_path(x, ["time", "scale", "basepoint"], scale=factors)
+    np.testing.assert_array_equal(found[:, 1:], transform_path(x, "time") * factors)
+    assert (found[:, 0] == 0).all()
+
+
+def test_the_origin_is_0_whatever_the_first_point_is():
+    x = np.array([[np.nan], [np.inf], [2.0]])
+    np.testing.assert_array_equal(transform_path(x, "basepoint")[0], [0])
+    np.testing.assert_array_equal(transform_path(x, "invisibility_reset")[-1], [0, 0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(TRANSFORMS), max_size=5),
+    lengths=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    lag=st.integers(1, 4),
+    timed=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_ragged_paths_are_transformed_one_by_one(names, lengths, lag, timed, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(len(lengths), max(lengths), 2))
+    given_times = rng.random((len(lengths), max(lengths))) if timed and names[:1] == ["time"] else None
+    if given_times is not None:
+        names = ["time", *(name for name in names if name != "time")]
+    for path, n in zip(x, lengths, strict=True):
+        path[n:] = np.nan  # nobody looks
+    found, new = transform_path(x, names, lag=lag, scale=0.5, lengths=lengths, times=given_times)
+    for i, n in enumerate(lengths):
+        own = None if given_times is None else given_times[i, :n]
+        expected = transform_path(x[i, :n], names, lag=lag, scale=0.5, times=own)
+        assert new[i] == len(expected)
+        np.testing.assert_array_equal(found[i, : new[i]], expected)
+        assert np.isfinite(found[i]).all()
+
+
+def test_derivatives_of_irregular_times_and_ragged_paths():
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(0)
+    x, times, scale = (
+        torch.rand(*s, dtype=torch.float64, generator=generator) for s in ((2, 4, 2), (2, 4), (3,))
+    )
+    for t in (x, times, scale):
+        t.requires_grad_()
+
+    def f(x, times, scale):
+        names = ["time", "scale", "lead_lag", "cumulative_sum", "invisibility_reset"]
+        path, lengths = transform_path(
+            x, names, times=times, scale=scale, lag=2, lengths=torch.tensor([2, 4])
+        )
+        return signature(path, 2, lengths=lengths)
+
+    assert torch.autograd.gradcheck(f, (x, times, scale))
 
 
 # --- estimators
@@ -150,6 +214,7 @@ def test_search_over_depth_and_windows():
     [
         {"depth": 65},
         {"transforms": ("spline",)},
+        {"transforms": ("scale",)},
         {"windows": ("sliding", 100)},
         {"windows": ("hopping", 2)},
     ],

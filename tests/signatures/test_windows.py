@@ -145,3 +145,51 @@ def test_sliding_windows_that_overlap_much(dtype, size, step, batch):
             scale = max(1.0, np.abs(expected).max())
             tolerance = (1e-5 if dtype == np.float32 else 1e-13) * scale
             np.testing.assert_allclose(found[b, i], expected, rtol=0, atol=tolerance)
+
+
+# --- windows that each path has for itself
+
+
+def own_windows(leading, count, n, seed=0):
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, n - 1, size=(*leading, count))
+    return np.stack([start, start + 2 + rng.integers(0, n - 1 - start)], axis=-1)
+
+
+@pytest.mark.parametrize("leading", [(3,), (2, 2), (0,), (1,)], ids=str)
+def test_windows_of_each_path(leading):
+    x = np.random.default_rng(0).normal(size=(*leading, 30, 2)) * 0.3
+    windows = own_windows(leading, 7, 30)
+    for f in (signature, logsignature):
+        found = f(x, 3, windows=windows)
+        assert found.shape[:-1] == (*leading, 7)
+        for i in np.ndindex(*leading, 7):
+            start, end = windows[i]
+            np.testing.assert_allclose(found[i], f(x[i[:-1]][start:end], 3), rtol=0, atol=1e-13)
+
+
+def test_windows_of_each_path_of_its_length():
+    x = np.random.default_rng(0).normal(size=(3, 20, 2))
+    lengths, windows = np.array([5, 20, 2]), own_windows((3,), 12, 20)
+    found = signature(x, 3, windows=windows, lengths=lengths)
+    assert (found == 0).all(axis=-1).any()
+    for row, path, n, own in zip(found, x, lengths, windows, strict=True):
+        still = np.concatenate([path[:n], np.repeat(path[n - 1 : n], 20 - n, axis=0)])
+        np.testing.assert_allclose(row, signature(still, 3, windows=own), rtol=0, atol=1e-12)
+
+
+def test_derivatives_of_windows_of_each_path():
+    torch = pytest.importorskip("torch")
+    x = torch.randn(2, 9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for lengths in (None, torch.tensor([4, 9])):
+        given = {"windows": torch.from_numpy(own_windows((2,), 4, 9)), "lengths": lengths}
+        assert torch.autograd.gradcheck(lambda x, given=given: signature(x, 3, **given), (x,))
+        assert torch.autograd.gradgradcheck(lambda x, given=given: signature(x, 2, **given), (x,))
+        expected = signature(x.detach().numpy(), 3, windows=given["windows"].numpy(), lengths=lengths)
+        np.testing.assert_array_equal(signature(x, 3, **given).detach(), expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 2), (2, 4, 3), (2, 2, 4, 2)])
+def test_errors_of_windows_of_each_path(shape):
+    with pytest.raises(ValueError, match="shape"):
+        signature(np.zeros((2, 10, 2)), 2, windows=np.zeros(shape, dtype=int))

@@ -1,0 +1,116 @@
+"""Operators in a form that ``torch.func`` can look into: it does not differentiate registered ones.
+
+Where none of its transforms is at work, and where torch compiles, the operators themselves are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_transforms_active = torch._C._are_functorch_transforms_active
+Operator = Callable[..., Any]
+
+
+def transformable(
+    operator: Operator,
+    vmap_rule: Operator,
+    reference: Operator,
+    keep: Operator | None = None,
+    pull_back: Operator | None = None,
+    *,
+    linear: bool = False,
+) -> Operator:
+    """Return a function that calls the operator.
+
+    Parameters
+    ----------
+    operator : callable
+        Takes and returns tensors.
+    vmap_rule : callable
+        As ``torch.library.register_vmap`` takes it.
+    reference : callable
+        The same function in differentiable operations of torch. Forward-mode derivatives are taken of it, and
+        backward ones where the operator has none of its own.
+    keep, pull_back : callable, default=None
+        As ``torch.library.register_autograd`` takes them.
+    linear : bool, default=False
+        Whether the operator is linear in its first argument, the only tensor: it is its own derivative then,
+        and `reference` is not looked at.
+    """
+
+    class Transformed(torch.autograd.Function):
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            return operator(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            tensors = [x if isinstance(x, Tensor) else None for x in inputs]
+            ctx.constants = [None if isinstance(x, Tensor) else x for x in inputs]
+            ctx.save_for_forward(*tensors)
+            if keep is None:
+                ctx.save_for_backward(*tensors)
+            else:
+                keep(ctx, inputs, output)
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            if linear:
+                return call(tangents[0], *ctx.constants[1:])
+            chosen = [i for i, tangent in enumerate(tangents) if tangent is not None]
+            f, primals = _as_function_of(chosen, reference, ctx)
+            return torch.func.jvp(f, primals, tuple(tangents[i] for i in chosen))[1]
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            if pull_back is not None:
+                return pull_back(ctx, *gradients)
+            chosen = [i for i, needed in enumerate(ctx.needs_input_grad) if needed]
+            f, primals = _as_function_of(chosen, reference, ctx)
+            found = torch.func.vjp(f, *primals)[1](gradients if len(gradients) > 1 else gradients[0])
+            by_place = dict(zip(chosen, found, strict=True))
+            return tuple(by_place.get(i) for i in range(len(ctx.constants)))
+
+        vmap = staticmethod(vmap_rule)
+
+    def call(*arguments: Any) -> Any:
+        if _transforms_active() and not torch.compiler.is_compiling():
+            return Transformed.apply(*arguments)
+        return operator(*arguments)
+
+    return call
+
+
+def _as_function_of(
+    chosen: Sequence[int], reference: Operator, ctx: Any
+) -> tuple[Operator, tuple[Tensor, ...]]:
+    """Return the reference as a function of some of its arguments, and their values."""
+    saved, constants = ctx.saved_tensors, ctx.constants
+    arguments = [c if x is None else x for x, c in zip(saved, constants, strict=True)]
+
+    def f(*values: Tensor) -> Any:
+        filled = list(arguments)
+        for i, value in zip(chosen, values, strict=True):
+            filled[i] = value
+        return reference(*filled)
+
+    return f, tuple(arguments[i] for i in chosen)
+
+
+def reference_gradient(f: Operator, variables: Sequence[Tensor | None], gradient: Tensor) -> list[Any]:
+    """Gradients of f by those of its arguments that are not None; empty tensors for the others."""
+    given = [i for i, x in enumerate(variables) if x is not None]
+
+    def of_given(*values: Tensor) -> Any:
+        filled: list[Tensor | None] = [None] * len(variables)
+        for i, value in zip(given, values, strict=True):
+            filled[i] = value
+        return f(*filled)
+
+    found = torch.func.vjp(of_given, *(variables[i] for i in given))[1](gradient)
+    by_place = dict(zip(given, found, strict=True))
+    return [by_place.get(i, gradient.new_empty(0)) for i in range(len(variables))]
