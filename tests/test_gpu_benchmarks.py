@@ -54,7 +54,7 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     (data,) = tmp_path.glob("*.json")
     report = json.loads(data.read_text())
     assert report["dry_run"]
-    for name in ("pairwise", "training", "second", "long", "transfer", "first", "threshold"):
+    for name in ("pairwise", "training", "second", "signatures", "long", "transfer", "first", "threshold"):
         rows = report["steps"][name]["result"]
         assert rows
         assert not [row["skipped"] for row in rows if "skipped" in row]
@@ -62,7 +62,7 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     page = data.with_suffix(".md").read_text()
     assert "dry run" in page
     assert "| **no** |" not in page  # nothing is judged
-    assert len(tables(page)) == 7
+    assert len(tables(page)) == 8
     check_tables(page)
 
 
@@ -335,3 +335,21 @@ def test_what_the_engine_would_launch(script: Any) -> None:
     assert 0 == recorder.held < x.nbytes + y.nbytes < recorder.peak
     sweep = next(values for spec, _, _, values in recorder.launches if spec.entry == "sweep")
     assert {"groups", "max_strips", "row_begin", "row_end"} <= sweep.keys()
+
+
+def test_peers_of_signatures_compute_signatures(script: Any) -> None:
+    torch = pytest.importorskip("torch")
+    rows = script("_signature_rows")
+    x = torch.from_numpy(rows.ROWS[0].data(1000)).double()
+    assert x.shape == (2, 10, 8)
+    expected = rows.ROWS[0].call(x)
+    for peer in rows.PEERS.values():
+        torch.testing.assert_close(peer(x, 3), expected)
+
+
+def test_model_of_signatures(script: Any) -> None:
+    pytest.importorskip("torch")
+    found, specs = script("signature_model").plan(script("_signature_rows").ROWS[0])
+    assert found["forward_launches"] < 20 > found["backward_launches"]
+    assert found["peak_bytes"] < 2**30
+    assert {spec.entry for spec in specs} >= {"signature", "signature_reverse", "signature_product"}

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import _signature_rows
 import numpy as np
 
 import sktime_sdtw as sdtw
@@ -86,6 +87,7 @@ def cases() -> Iterator[tuple[str, Callable[[str], Any]]]:
                 lambda device, x=padded[0], y=padded[1], cost=cost: second_derivatives(x, y, cost, device),
             )
         yield f"path, {dtype}", lambda device, x=x3, y=y3: sdtw.dtw_path(x[1], y[1], device=device)
+    yield from _signature_rows.small_cases()
 
 
 def numbers(result: Any) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import _clock
 import _rows
+import _signature_rows
 import numpy as np
 
 import sktime_sdtw as sdtw
@@ -397,6 +398,7 @@ STEPS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "pairwise": pairwise,
     "training": training,
     "second": second,
+    "signatures": lambda options: _signature_rows.measure(options, guarded),
     "long": long,
     "transfer": transfer,
     "first": first,

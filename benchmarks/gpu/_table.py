@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import _rows
+import _signature_rows
 from _rows import seconds, size
 
 Model = dict[str, dict[str, Any]]
@@ -48,6 +49,7 @@ def markdown(report: dict[str, Any], model: Model) -> str:
         ("pairwise", _pairwise),
         ("training", _training),
         ("second", _second),
+        ("signatures", _signatures),
         ("long", _long),
         ("transfer", _transfer),
         ("first", _first),
@@ -256,6 +258,11 @@ def _second(results: Results, model: Model, judge: Judge) -> list[str]:
         "same bits again",
         "clock",
     ]
+    return _table(heads, rows) + _skipped(results)
+
+
+def _signatures(results: Results, model: Model, judge: Judge) -> list[str]:
+    heads, *rows = _signature_rows.table(_measured(results), model, judge)
     return _table(heads, rows) + _skipped(results)
 
 
