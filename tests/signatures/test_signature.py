@@ -260,13 +260,29 @@ def test_extract_words(scalar):
             extract_words(found, bad, 3, scalar_term=scalar)
 
 
-def test_float32_over_100000_steps():
+@pytest.mark.parametrize(("batch", "parts"), [(1, 64), (33, 1)])
+def test_error_bound_of_float32_over_100000_steps(batch, parts):
+    # The bound that the guide states: by the signature of the path whose steps are all made positive.
+    steps, depth = 100_000, 4
     rng = np.random.default_rng(0)
-    x = np.cumsum(rng.normal(size=(1, 100_001, 2)) / 316, axis=1)
-    single = x.astype(np.float32)
-    expected = signature(single.astype(np.float64), 4)
-    error = np.abs(signature(single, 4) - expected).max() / np.abs(expected).max()
-    assert error < 1e-5
+    x = np.cumsum(rng.normal(size=(batch, steps + 1, 2)) / steps**0.5, axis=1, dtype=np.float32)
+    expected = signature(x.astype(np.float64), depth)
+    up = np.cumsum(np.abs(np.diff(x.astype(np.float64), axis=1, prepend=0)), axis=1)
+    roundings = steps / parts + 4 * depth * (1 + np.log2(parts))
+    error = np.abs(signature(x, depth) - expected)
+    assert (error <= roundings * 2.0**-24 * signature(up, depth)).all()
+    assert error.max() < 2e-5 * np.abs(expected).max()  # roundings of both signs: far less
+
+
+def test_gradient_of_float32_over_100000_steps():
+    torch = pytest.importorskip("torch")
+    x = np.cumsum(np.random.default_rng(0).normal(size=(1, 100_001, 2)) / 316, axis=1, dtype=np.float32)
+    grads = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = torch.from_numpy(x).to(dtype).requires_grad_()
+        signature(leaf, 4).square().sum().backward()
+        grads.append(leaf.grad.double())
+    assert (grads[0] - grads[1]).abs().max() < 2e-5 * grads[1].abs().max()
 
 
 @pytest.mark.parametrize("isa", ["v2", "v3"])
