@@ -74,20 +74,10 @@ def pairwise_worker(
 
     def listed(window: Window) -> None:
         x_part, y_part = xs.part(window.first_x, window.last_x), ys.part(window.first_y, window.last_y)
-        rows, cols = window.shape
-        i, j = np.divmod(np.arange(rows * cols), cols)
-        if window.upper:
-            i, j = i[i <= j], j[i <= j]
-        n, m = x_part.lengths[i], y_part.lengths[j]
-        cells = float((n * m).sum()) * kernels.store.itemsize
-        budget = min(_plan.TABLE_BYTES, usable_memory(kernels.runtime, cells) // 4)
-        multiprocessors = kernels.runtime.multiprocessors
-        least = _plan.least_pairs(pair_variant(kernels, 0, m, 1), multiprocessors)
-        for part in _plan.split_pairs(n * m * kernels.store.itemsize, budget, least):
-            problem = Problem.of_list(kernels, x_part, y_part, i[part], j[part])
+        for i, j, problem, budget in _listed(kernels, x_part, y_part, window):
             buffer = listed_values(kernels, problem, budget)
             values = np.empty((kernels.n_gammas, len(problem)), kernels.store)
-            rows_out, cols_out = window.first_x + i[part], window.first_y + j[part]
+            rows_out, cols_out = window.first_x + i, window.first_y + j
             downloads.add(buffer, values, _scatter(out, rows_out, cols_out, values, y is None))
 
     return computed if dim else listed
@@ -116,6 +106,58 @@ class _Source:
                 self.kernels.series(values, offsets - offsets[0], self.batch.n_features),
             )
         return self.last[1]
+
+
+def device_values(
+    kernels: Kernels, x: DeviceSeries, y: DeviceSeries | None
+) -> Iterator[tuple[Window, bool, list[Buffer]]]:
+    """Values of all pairs of series on the device, for one gamma, in windows that stay there.
+
+    Yields the window, whether its values are listed, and the values in pieces, row by row. Those of a listed
+    window on the diagonal are the ones with i <= j; other windows are whole. Without y: of x with itself.
+    """
+    runtime, other = kernels.runtime, x if y is None else y
+    dim = _plan.dim_of_values(x.n_features, kernels.cost)
+    longest_x, longest = int(x.lengths.max()), int(other.lengths.max())
+    count = len(x) * len(other)
+    kernels.prepare_values(
+        _window_variant(kernels, dim, longest, count, kernels.store)
+        if dim
+        else pair_variant(kernels, 0, other.lengths, count),
+        x.n_features,
+        paired=not dim,
+    )
+    # In double, with the smaller tiles: the more strips of the two.
+    variant = _plan.choose_variant(dim, longest, 1, runtime.multiprocessors, paired=dim == 0, wide=True)
+    pairs = _plan.RESULT_BYTES // (kernels.store.itemsize + 1) if dim else _plan.MOST_LISTED
+    pairs = min(pairs, _plan.MOST_TASKS // variant.strips)
+    if dim and variant.multi:
+        edge = int(_plan.padded(longest_x)) * 16  # two doubles at most
+        memory = usable_memory(runtime, float(min(count, pairs)) * edge)
+        pairs = min(pairs, min(_plan.EDGE_BYTES, memory // 4) // edge)
+    for window in _plan.windows(len(x), len(other), max(1, pairs), y is None):
+        x_part, y_part = x.part(window.first_x, window.last_x), other.part(window.first_y, window.last_y)
+        if dim:
+            yield window, False, [_window_values(kernels, x_part, y_part, window.upper, dim)]
+        else:
+            problems = _listed(kernels, x_part, y_part, window)
+            yield window, True, [listed_values(kernels, problem, budget) for *_, problem, budget in problems]
+
+
+def _listed(
+    kernels: Kernels, x: DeviceSeries, y: DeviceSeries, window: Window
+) -> Iterator[tuple[Array, Array, Problem, int]]:
+    """The pairs of a window (on the diagonal those with i <= j) in groups, with the bytes of their tables."""
+    rows, cols = window.shape
+    i, j = np.divmod(np.arange(rows * cols), cols)
+    if window.upper:
+        i, j = i[i <= j], j[i <= j]
+    n, m = x.lengths[i], y.lengths[j]
+    sizes = n * m * kernels.store.itemsize
+    budget = min(_plan.TABLE_BYTES, usable_memory(kernels.runtime, float(sizes.sum())) // 4)
+    least = _plan.least_pairs(pair_variant(kernels, 0, m, 1), kernels.runtime.multiprocessors)
+    for part in _plan.split_pairs(sizes, budget, least):
+        yield i[part], j[part], Problem.of_list(kernels, x, y, i[part], j[part]), budget
 
 
 def _window_values(kernels: Kernels, x: DeviceSeries, y: DeviceSeries, upper: bool, dim: int) -> Buffer:

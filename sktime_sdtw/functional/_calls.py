@@ -78,7 +78,7 @@ class _EagerValue(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
         values, *gradients = _run_first(*arguments)
-        ctx.rest, ctx.wanted = arguments[5:-1], arguments[-1]
+        ctx.rest, ctx.wanted, ctx.asks = arguments[5:-1], arguments[-1], _library.ASKS.get()
         ctx.save_for_backward(*arguments[:5], *gradients)
         return values
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import _library, _pairwise_library
-from ._checks import check_band, check_gammas, check_lengths
-from ._library import GAMMA, Results, X, Y
+from ._checks import check_band, check_band_of_pairs, check_gammas, check_lengths
+from ._library import ASKS, GAMMA, Results, X, Y
 
 if TYPE_CHECKING:
+    from ..cuda_ext._data import DeviceSeries
     from ..cuda_ext._kernels import Kernels
     from ..cuda_ext._pairs import Problem
     from ..cuda_ext._runtime import Buffer, Runtime
@@ -161,7 +161,7 @@ class _Batch:
 # --- the engine
 
 
-_asks = ContextVar("asks", default=True)  # whether a call asks the GPU what its data need
+_asks = ASKS
 
 
 @contextmanager
@@ -170,7 +170,8 @@ def capturable() -> Iterator[None]:
 
     Outside, the GPU is asked once a call in which arithmetic its pairs have to be computed. Inside, kernels
     for every arithmetic are launched; those that find nothing to do end at once. Values and derivatives are
-    the same. It is worth while where many small calls follow each other, and needed for a graph.
+    the same. It is worth while where many small calls follow each other, and needed for a graph. Backward
+    passes do as the call did that they belong to; those of all pairs then include the pairs that do not count.
 
     Notes
     -----
@@ -202,23 +203,34 @@ def _kernels(device: Device, dtype: np.dtype[Any], numbers: Numbers, gamma: floa
     return kernels
 
 
+def _series(
+    device: Device,
+    kernels: Kernels,
+    packed: _Packed | None,
+    sizes: Lengths,
+    width: int,
+    first: int = 0,
+    last: int | None = None,
+) -> DeviceSeries:
+    """Series first <= k < last of a batch, with their ranges; without the batch, their lengths."""
+    from ..cuda_ext._data import DeviceSeries, View
+
+    offsets, values = _offsets(sizes[first:last]), None
+    if packed is not None:
+        before = int(sizes[:first].sum())
+        values = View(device.wrap(packed.rows), before * width, int(offsets[-1]) * width)
+    found = DeviceSeries(values, offsets, device.runtime.constant(offsets), width)
+    if values is not None:
+        kernels.ranges(found, values, int(found.lengths.max()))
+    return found
+
+
 def _problem(device: Device, kernels: Kernels, batch: _Batch, first: int, last: int, dim: int) -> Problem:
     """Pairs first <= k < last of the batch, as `group_problem` makes them from arrays."""
-    from ..cuda_ext._data import DeviceSeries, View
     from ..cuda_ext._pairs import Problem, pair_variant
 
-    runtime = device.runtime
-
     def series(packed: _Packed | None, sizes: Lengths, width: int) -> DeviceSeries:
-        offsets = _offsets(sizes[first:last])
-        values = None
-        if packed is not None:
-            before = int(sizes[:first].sum())
-            values = View(device.wrap(packed.rows), before * width, int(offsets[-1]) * width)
-        found = DeviceSeries(values, offsets, runtime.constant(offsets), width)
-        if values is not None:
-            kernels.ranges(found, values, int(found.lengths.max()))
-        return found
+        return _series(device, kernels, packed, sizes, width, first, last)
 
     x_packed, y_packed = (None, None) if batch.of_costs else batch.packed
     x, y = series(x_packed, batch.n, batch.features), series(y_packed, batch.m, batch.features)
@@ -329,6 +341,14 @@ def _good(batch: _Batch, values: Tensor, gamma: float | Tensor) -> Tensor:
     return good & torch.isfinite(gamma) & (gamma > 0) if isinstance(gamma, Tensor) else good
 
 
+def _one_gamma(gammas: Tensor, like: Tensor) -> float | Tensor:
+    """The only element, on the GPU where the series are: there a wrong one gives NaN, without a look."""
+    if gammas.numel() != 1:
+        check_gammas(gammas, 1)  # says so
+    number = gammas.to(like.device, torch.float64).reshape(1).contiguous()
+    return number if number.is_cuda else float(check_gammas(number, 1))
+
+
 def _by_gamma(
     device: Device,
     tensors: tuple[Tensor, ...],
@@ -351,9 +371,7 @@ def _by_gamma(
     if gammas is None:
         return solve(float(gamma))
     if gammas.numel() == 1:
-        number = gammas.to(tensors[0].device, torch.float64).reshape(1).contiguous()
-        # On the GPU a wrong one gives NaN, without a look at it.
-        return solve(number if number.is_cuda else float(check_gammas(number, 1)))
+        return solve(_one_gamma(gammas, tensors[0]))
     result: dict[str, Tensor] = {}
     checked = check_gammas(gammas, tensors[0].shape[0]).reshape(-1)
     for value in checked.unique().tolist():
@@ -430,25 +448,59 @@ def soft_dtw_of_costs_second_order(device: Device, costs: Tensor, *rest: Any) ->
     return _run(device, (costs,), common, directions, {"costs": X, "gamma": GAMMA}, wanted)
 
 
-def cdist(x: Tensor, y: Tensor | None, x_lengths: Any, y_lengths: Any, *rest: Any) -> Tensor:
-    """As `_cpu.cdist`, by pieces of pairs."""
-    out = _pairwise_library.empty_values(x, y)
-    other, other_lengths = (x, x_lengths) if y is None else (y, y_lengths)
-    pairs = torch.ones_like(out) if y is not None else torch.ones_like(out).triu()
-    lengths = [None if v is None else v.cpu() for v in (x_lengths, other_lengths)]
-    for i, j in _pairwise_library.pieces(pairs, x, other):
-        taken = [_pairwise_library.taken(v, k) for v, k in zip(lengths, (i, j), strict=True)]
-        values = _library.soft_dtw(x[i], other[j], *taken, *rest, 0)[0]
-        out[i, j] = values
-        if y is None:
-            out[j, i] = values
-    return out
+def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
+    """As `_cpu.cdist`: windows of values that stay on the device."""
+    from ..cuda_ext._pairwise import device_values
+
+    x_lengths, y_lengths, gammas, gamma, *more = rest
+    numbers, out = Numbers(*more), _pairwise_library.empty_values(x, y)
+    if out.numel() == 0:
+        return out
+    lengths = [
+        None if given is None else check_lengths(given, len(batch), batch.shape[1], name)
+        for given, batch, name in ((x_lengths, x, "x_lengths"), (y_lengths, y, "y_lengths"))
+        if batch is not None
+    ]
+    shapes = [(batch.shape[0], batch.shape[1]) for batch in (x, y) if batch is not None]
+    if numbers.band == 3:
+        check_band_of_pairs(shapes[0], shapes[-1], lengths[0], lengths[-1], numbers.band_parameter)
+    number = float(gamma) if gammas is None else _one_gamma(gammas, x)
+    kernels = _kernels(device, np.dtype(str(x.dtype).removeprefix("torch.")), numbers, number)
+    usable, series = [], []
+    for batch, given in zip((x, y), lengths, strict=False):
+        assert batch is not None
+        steps = np.full(batch.shape[:1], batch.shape[1]) if given is None else given.numpy()
+        packed = _Packed(batch, steps, steps)
+        usable.append(packed.usable)
+        series.append(_series(device, kernels, packed, steps, batch.shape[2]))
+    for window, listed, buffers in device_values(kernels, series[0], None if y is None else series[1]):
+        values = torch.cat([device.tensor(buffer, buffer.count) for buffer in buffers])
+        i, j = slice(window.first_x, window.last_x), slice(window.first_y, window.last_y)
+        block = out[i, j]
+        if listed and window.upper:
+            above = _above(window.shape[0], x.device)
+            block[above] = block.T[above] = values
+            continue
+        block[...] = values.view(window.shape)
+        if y is None and not window.upper:
+            out[j, i] = block.T
+    good = usable[0][:, None] & usable[-1][None, :]
+    if isinstance(number, Tensor):
+        good = good & torch.isfinite(number) & (number > 0)
+    return torch.where(good, out, torch.nan)
+
+
+@lru_cache(maxsize=8)
+def _above(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and columns of a square on its diagonal and above it. Kept on the device, as `_places`."""
+    i, j = torch.triu_indices(size, size).to(device)
+    return i, j
 
 
 # --- registration
 
 
-def _on_gpu(operator: Callable[..., Results], tensor: Tensor, *arguments: Any) -> Results:
+def _on_gpu(operator: Callable[..., Any], tensor: Tensor, *arguments: Any) -> Any:
     return operator(Gpu(tensor), tensor, *arguments)
 
 
@@ -457,7 +509,7 @@ _KERNELS: dict[str, Callable[..., Any]] = {
     "soft_dtw_of_costs": partial(_on_gpu, soft_dtw_of_costs),
     "soft_dtw_second_order": partial(_on_gpu, soft_dtw_second_order),
     "soft_dtw_of_costs_second_order": partial(_on_gpu, soft_dtw_of_costs_second_order),
-    "cdist_soft_dtw": cdist,
+    "cdist_soft_dtw": partial(_on_gpu, cdist),
 }
 for _name, _kernel in _KERNELS.items():
     _library.LIBRARY.impl(_name, _kernel, "CUDA")

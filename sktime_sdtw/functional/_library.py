@@ -9,12 +9,14 @@ CPU; call the operators through `_calls`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+ASKS = ContextVar("asks", default=True)  # whether calls may wait for a GPU; see `capturable`
 X, Y, GAMMA = 1, 2, 4  # bits of `wanted`; for cost matrices, X is the alignment
 
 _COMMON = (
@@ -122,14 +124,35 @@ def _per_sample(u: Tensor, gradient: Tensor) -> Tensor:
     return u.view(-1, *[1] * (gradient.dim() - 1)) * gradient
 
 
+def as_asked(ctx: Any, run: Callable[..., Any], *arguments: Any) -> Any:
+    """What `run` gives with ASKS as in the forward pass.
+
+    Backward passes of CUDA tensors run in a thread of torch's own, where no `capturable` is known of.
+    """
+    if ctx.asks:
+        return run(*arguments)
+    token = ASKS.set(False)
+    try:
+        return run(*arguments)
+    finally:
+        ASKS.reset(token)
+
+
 def keep(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
     """What the backward pass of `soft_dtw` needs."""
+    ctx.asks = ASKS.get()
     ctx.set_materialize_grads(False)
     x, y, x_lengths, y_lengths, gammas, *ctx.rest, ctx.wanted = inputs
     ctx.save_for_backward(x, y, x_lengths, y_lengths, gammas, *output[1:])
 
 
-def backward(
+def backward(first: Operator, second: Operator, ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
+    """From derivatives with respect to value and gradients to those with respect to x, y and gammas."""
+    result: tuple[Any, ...] = as_asked(ctx, _backward, first, second, ctx, *cotangents)
+    return result
+
+
+def _backward(
     first: Operator,
     second: Operator,
     ctx: Any,
@@ -138,7 +161,6 @@ def backward(
     wy: Tensor | None,
     wg: Tensor | None,
 ) -> tuple[Any, ...]:
-    """From derivatives with respect to value and gradients to those with respect to x, y and gammas."""
     *problem, grad_x, grad_y, slope = ctx.saved_tensors
     needs = ctx.needs_input_grad
     wanted = X * needs[0] | Y * needs[1] | GAMMA * needs[4]
@@ -159,15 +181,23 @@ def backward(
 
 def keep_of_costs(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
     """What the backward pass of `soft_dtw_of_costs` needs."""
+    ctx.asks = ASKS.get()
     ctx.set_materialize_grads(False)
     costs, x_lengths, y_lengths, gammas, *ctx.rest, ctx.wanted = inputs
     ctx.save_for_backward(costs, x_lengths, y_lengths, gammas, *output[1:])
 
 
 def backward_of_costs(
-    first: Operator, second: Operator, ctx: Any, u: Tensor | None, wE: Tensor | None, wg: Tensor | None
+    first: Operator, second: Operator, ctx: Any, *cotangents: Tensor | None
 ) -> tuple[Any, ...]:
     """As `backward`, for derivatives with respect to costs and gammas."""
+    result: tuple[Any, ...] = as_asked(ctx, _backward_of_costs, first, second, ctx, *cotangents)
+    return result
+
+
+def _backward_of_costs(
+    first: Operator, second: Operator, ctx: Any, u: Tensor | None, wE: Tensor | None, wg: Tensor | None
+) -> tuple[Any, ...]:
     *problem, alignment, slope = ctx.saved_tensors
     needs = ctx.needs_input_grad
     wanted = X * needs[0] | GAMMA * needs[3]

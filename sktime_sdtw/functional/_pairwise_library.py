@@ -8,15 +8,27 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._library import GAMMA, LIBRARY, Operator, Results, X, Y, no_third_order, soft_dtw, soft_dtw_second_order
+from ._library import (
+    ASKS,
+    GAMMA,
+    LIBRARY,
+    Operator,
+    Results,
+    X,
+    Y,
+    as_asked,
+    no_third_order,
+    soft_dtw,
+    soft_dtw_second_order,
+)
 
-PIECE_BYTES = 16 * 2**20
+PIECE_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 
 _COMMON = (
     "Tensor x, Tensor? y, Tensor? x_lengths, Tensor? y_lengths, Tensor? gammas, float gamma, int cost, "
@@ -50,17 +62,48 @@ def _zeros(x: Tensor, y: Tensor | None, wanted: int) -> Results:
     )
 
 
-def pieces(u: Tensor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and columns of the pairs that count, some at a time."""
-    rows, columns = torch.nonzero(u, as_tuple=True)  # NaN is not zero
+def pieces(
+    u: Tensor, x: Tensor, y: Tensor, x_lengths: Tensor | None, y_lengths: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor | None, Tensor | None]]]:
+    """The pairs that count, some at a time: rows i, columns j, the pairs x[i], y[j] and their lengths."""
+    if not ASKS.get():
+        rows, columns, *on_host = _all_pairs(u.shape[0], u.shape[1], u.device)
+    else:
+        rows, columns = torch.nonzero(u, as_tuple=True)  # NaN is not zero
+        given = x_lengths is not None or y_lengths is not None
+        on_host = [rows.cpu(), columns.cpu()] if given else []  # as the lengths of batches on a GPU are
     step = (x.shape[1] + y.shape[1]) * x.shape[2] * x.element_size() * 4
-    count = max(1, PIECE_BYTES // step)
+    count = max(1, PIECE_BYTES["cuda" if u.is_cuda else "cpu"] // step)
     for start in range(0, len(rows), count):
-        yield rows[start : start + count], columns[start : start + count]
+        part = slice(start, start + count)
+        i, j = rows[part], columns[part]
+        lengths = [
+            None if v is None else v.cpu()[k[part]]
+            for v, k in zip((x_lengths, y_lengths), on_host or (rows, columns), strict=True)
+        ]
+        yield i, j, (x[i], y[j], lengths[0], lengths[1])
 
 
-def taken(lengths: Tensor | None, indices: Tensor) -> Tensor | None:
-    return None if lengths is None else lengths[indices.to(lengths.device)]
+@lru_cache(maxsize=4)
+def _all_pairs(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Row and column of each pair, on the device and on the host. Kept, as a CUDA graph copies nothing."""
+    rows, columns = torch.arange(n).repeat_interleave(m), torch.arange(m).repeat(n)
+    return rows.to(device), columns.to(device), rows, columns
+
+
+def _scaled(gradients: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of each pair times its weight; a pair that does not count may be NaN."""
+    weights = weights[:, None, None]
+    scaled = gradients.mul_(weights)
+    return scaled if ASKS.get() else scaled.masked_fill_(weights == 0, 0)
+
+
+def _add_rows(to: Tensor, indices: Tensor, rows: Tensor) -> None:
+    """Adds each row to the one with its index, in the same order each time."""
+    if to.is_cuda:  # where index_add_ is in no order
+        to.index_put_((indices,), rows, accumulate=True)
+    else:
+        to.index_add_(0, indices, rows)
 
 
 def _each_pair_once(u: Tensor, y: Tensor | None) -> Tensor:
@@ -87,16 +130,15 @@ def _backward_kernel(
     into_y = grad_x if y is None else grad_y
     bits = wanted | (Y if y is None and wanted & X else 0)
     u = _each_pair_once(u, y)
-    for i, j in pieces(u, x, other):
-        problem = (x[i], other[j], taken(x_lengths, i), taken(other_lengths, j), gammas, gamma)
-        _, of_x, of_y, of_gamma = soft_dtw(*problem, cost, scale, band, band_parameter, bits)
+    for i, j, pairs in pieces(u, x, other, x_lengths, other_lengths):
+        _, of_x, of_y, of_gamma = soft_dtw(*pairs, gammas, gamma, cost, scale, band, band_parameter, bits)
         weights = u[i, j]
         if bits & X:
-            grad_x.index_add_(0, i, of_x.mul_(weights[:, None, None]))
+            _add_rows(grad_x, i, _scaled(of_x, weights))
         if bits & Y:
-            into_y.index_add_(0, j, of_y.mul_(weights[:, None, None]))
+            _add_rows(into_y, j, _scaled(of_y, weights))
         if bits & GAMMA:
-            slope += of_gamma @ weights
+            slope += torch.where(weights == 0, 0, of_gamma * weights).sum()
     return grad_x, grad_y, slope
 
 
@@ -118,6 +160,7 @@ def _as(slope: Tensor, gammas: Tensor | None) -> Tensor | None:
 
 def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     """What the backward pass needs."""
+    ctx.asks = ASKS.get()
     *tensors, ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter = inputs
     ctx.save_for_backward(*tensors)
 
@@ -128,7 +171,7 @@ def backward(first: Operator, ctx: Any, u: Tensor) -> tuple[Any, ...]:
     needs = ctx.needs_input_grad
     wanted = X * needs[0] | Y * needs[1] | GAMMA * needs[4]
     rest = (ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter)
-    dx, dy, slope = first(u, *tensors, *rest, wanted)
+    dx, dy, slope = as_asked(ctx, first, u, *tensors, *rest, wanted)
     return (
         dx if wanted & X else None,
         dy if wanted & Y else None,
@@ -141,6 +184,7 @@ def backward(first: Operator, ctx: Any, u: Tensor) -> tuple[Any, ...]:
 
 def keep_for_second_order(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
     """What the second backward pass needs."""
+    ctx.asks = ASKS.get()
     ctx.set_materialize_grads(False)
     *tensors, ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter, ctx.wanted = inputs
     ctx.save_for_backward(*tensors)
@@ -172,9 +216,9 @@ def _second_order_kernel(
     other, other_lengths, into_y = (x, x_lengths, of_x) if y is None else (y, y_lengths, of_y)
     wy = wx if y is None else wy
     weights = _each_pair_once(u, y)
-    for i, j in pieces(torch.ones_like(u), x, other):  # the derivative with respect to u counts where u is 0
-        lengths = (taken(x_lengths, i), taken(other_lengths, j))
-        problem = (x[i], other[j], *lengths, gammas, gamma, cost, scale, band, band_parameter)
+    everything = torch.ones_like(u)  # the derivative with respect to u counts where u is 0
+    for i, j, pairs in pieces(everything, x, other, x_lengths, other_lengths):
+        problem = (*pairs, gammas, gamma, cost, scale, band, band_parameter)
         directions = [None if w is None else w[k] for w, k in ((wx, i), (wy, j))]
         slopes = None if wg is None else wg.expand(len(i))
         _, grad_x, grad_y, slope = soft_dtw(*problem, X | Y | GAMMA)
@@ -186,9 +230,10 @@ def _second_order_kernel(
         scaled = [None if w is None else w * scales[:, None, None] for w in directions]
         scaled.append(None if slopes is None else slopes * scales)
         second = soft_dtw_second_order(*problem, *scaled, X | Y | GAMMA)
-        of_x.index_add_(0, i, second[0])
-        into_y.index_add_(0, j, second[1])
-        of_gamma += second[2].sum()
+        useless = scales == 0  # such a pair may be NaN
+        _add_rows(of_x, i, second[0].masked_fill_(useless[:, None, None], 0))
+        _add_rows(into_y, j, second[1].masked_fill_(useless[:, None, None], 0))
+        of_gamma += second[2].masked_fill_(useless, 0).sum()
     return of_u, of_x, of_y, of_gamma
 
 
@@ -205,7 +250,7 @@ def second_backward(
     u, *tensors = ctx.saved_tensors
     needs = ctx.needs_input_grad
     rest = (ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter)
-    of_u, of_x, of_y, of_gamma = second(u, *tensors, *rest, wx, wy, wg)
+    of_u, of_x, of_y, of_gamma = as_asked(ctx, second, u, *tensors, *rest, wx, wy, wg)
     return (
         of_u if needs[0] else None,
         of_x if needs[1] else None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("cuda.core", reason="kernels are compiled through it")
 
 from cuda_emulation import EmulatedRuntime  # noqa: E402
+from sktime_sdtw.cuda_ext import _plan  # noqa: E402
 
 from sktime_sdtw.functional import _cpu, _cuda  # noqa: E402
 
@@ -96,19 +99,43 @@ def test_bad_arguments_and_empty_batches(device):
     assert [r.shape[0] for r in _cuda.soft_dtw(device, x[:0], y[:0], None, None, None, *rest)] == [0] * 4
 
 
-def test_all_pairs_by_pieces(monkeypatch):
-    from sktime_sdtw.functional import _pairwise_library
+PAIR_LENGTHS = (LENGTHS[0], torch.tensor([7, 1, 2, 3]))
 
-    monkeypatch.setattr(_pairwise_library, "PIECE_BYTES", 3000)
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("features", "cost", "band"), [(2, 0, (0, 0.0)), (2, 3, (1, 3.0)), (9, 1, (0, 0.0))])
+@pytest.mark.parametrize("few", [False, True])
+def test_all_pairs(device, monkeypatch, dtype, features, cost, band, few):
+    if few:  # several windows
+        monkeypatch.setattr(_plan, "RESULT_BYTES", 20)
+        monkeypatch.setattr(_plan, "MOST_LISTED", 5)
+        monkeypatch.setattr(_plan, "TABLE_BYTES", 400)
+    x, y = series(3, 9, features, dtype=dtype), series(4, 7, features, 1, dtype)
+    for gammas, gamma in ((None, 0.5), (torch.tensor(0.5, dtype=torch.float64), 1.0), (None, 0.0)):
+        rest = (gammas, gamma, cost, 0.5, *band)
+        for call in (
+            (x, y, None, None, *rest),
+            (x, y, *PAIR_LENGTHS, *rest),
+            (x, None, None, None, *rest),
+            (x, None, LENGTHS[0], None, *rest),
+        ):
+            with contextlib.nullcontext() if few else _cuda.capturable():
+                same([_cuda.cdist(device, *call)], [_cpu.cdist(*call)], dtype)
+
+
+def test_all_pairs_of_bad_input(device):
     x, y = series(3, 9, 2), series(4, 7, 2, 1)
-    rest = (None, 0.5, 0, 1.0, 0, 0.0)
-    lengths = (LENGTHS[0], torch.tensor([7, 1, 2, 3]))
-    same([_cuda.cdist(x, y, *lengths, *rest)], [_cpu.cdist(x, y, *lengths, *rest)], torch.float64)
-    same(
-        [_cuda.cdist(x, None, LENGTHS[0], None, *rest)],
-        [_cpu.cdist(x, None, LENGTHS[0], None, *rest)],
-        torch.float64,
-    )
+    x[1, 3, 0], y[2] = torch.nan, 1e200
+    call = (x, y, None, None, None, 0.5, 0, 1.0, 0, 0.0)
+    found = _cuda.cdist(device, *call)
+    assert found.isnan().any(1).all()
+    assert found.isnan().all(1).tolist() == [False, True, False]
+    same([found], [_cpu.cdist(*call)], torch.float64)
+    assert _cuda.cdist(device, x[:0], *call[1:]).shape == (0, 4)
+    with pytest.raises(ValueError, match="y_lengths"):
+        _cuda.cdist(device, x, y, None, torch.tensor([1, 2, 3, 8]), *call[4:])
+    with pytest.raises(ValueError, match="one element"):
+        _cuda.cdist(device, x, y, None, None, PER_SAMPLE, *call[5:])
 
 
 @pytest.mark.parametrize("wanted", [0, 7])

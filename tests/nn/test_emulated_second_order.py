@@ -237,7 +237,7 @@ class First(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *cotangents):
         class Shifted:  # `needs_input_grad` without the device
-            saved_tensors, rest, wanted = ctx.saved_tensors, ctx.rest, ctx.wanted
+            saved_tensors, rest, wanted, asks = ctx.saved_tensors, ctx.rest, ctx.wanted, ctx.asks
             needs_input_grad = ctx.needs_input_grad[1:]
 
         operators = partial(First.apply, ctx.device), partial(Second.apply, ctx.device)

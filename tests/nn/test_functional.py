@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import numpy as np
 import oracle
 import pytest
@@ -11,7 +14,14 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from sktime_sdtw.functional import soft_dtw, soft_dtw_alignment, soft_dtw_divergence  # noqa: E402
+from sktime_sdtw.functional import (  # noqa: E402
+    _library,
+    capturable,
+    cdist_soft_dtw,
+    soft_dtw,
+    soft_dtw_alignment,
+    soft_dtw_divergence,
+)
 
 COSTS = ["sqeuclidean", "euclidean", "manhattan", "cosine", "gak"]
 
@@ -328,3 +338,41 @@ def test_threads_do_not_change_results():
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+CALLS = {
+    "series": (soft_dtw, "soft_dtw_second_order"),
+    "costs": (lambda x, y: soft_dtw(x * y.mT, None, cost="precomputed"), "soft_dtw_of_costs_second_order"),
+    "all pairs": (cdist_soft_dtw, "cdist_soft_dtw_second_order"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("asks", [True, False])
+def test_backward_passes_of_other_threads_know_whether_they_may_wait(name, asks):
+    # Those of CUDA tensors run in a thread of torch's.
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    call, operator = CALLS[name]
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if operator in str(function):
+                seen.append(_library.ASKS.get())
+            return function(*args, **(kwargs or {}))
+
+    x, y = leaves(series(2, 4, 1), series(2, 3, 1, 1))
+    with contextlib.nullcontext() if asks else capturable():
+        value = call(x, y).sum()
+
+    def second():
+        with Watch():
+            (slope,) = torch.autograd.grad(value, x, create_graph=True)
+            torch.autograd.grad(slope.square().sum(), x)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    thread.join()
+    assert seen
+    assert set(seen) == {asks}

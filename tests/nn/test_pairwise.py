@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,6 +11,7 @@ torch = pytest.importorskip("torch")
 from sktime_sdtw.functional import (  # noqa: E402
     _library,
     _pairwise_library,
+    capturable,
     cdist_soft_dtw,
     cdist_soft_dtw_divergence,
     dtw,
@@ -50,7 +53,7 @@ OPTIONS = [
     ("ours", "pair"), [(cdist_soft_dtw, soft_dtw), (cdist_soft_dtw_divergence, soft_dtw_divergence)]
 )
 def test_values_and_gradients_are_those_of_the_pairs(ours, pair, options, monkeypatch):
-    monkeypatch.setattr(_pairwise_library, "PIECE_BYTES", 2000)  # several pieces
+    monkeypatch.setattr(_pairwise_library, "PIECE_BYTES", {"cpu": 2000})  # several pieces
     x, y = series(3, 4).requires_grad_(), series(4, 5, seed=1).requires_grad_()
     weights = series(3, 4, 1)[..., 0]
     value, wanted = ours(x, y, **options), by_pairs(pair, x, y, **options)
@@ -83,7 +86,7 @@ def test_one_batch_with_itself():
 @pytest.mark.parametrize("cost", ["sqeuclidean", "euclidean", "cosine", "gak"])
 @pytest.mark.parametrize("alone", [False, True])
 def test_gradcheck_and_gradgradcheck(cost, alone, monkeypatch):
-    monkeypatch.setattr(_pairwise_library, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(_pairwise_library, "PIECE_BYTES", {"cpu": 1000})
     gamma = torch.tensor(0.7, dtype=torch.float64).requires_grad_()
     x, y = series(3, 4).requires_grad_(), series(2, 3, seed=1).requires_grad_()
 
@@ -113,9 +116,28 @@ def test_bad_series_stay_in_their_rows():
     bad[1], bad[:, 2] = True, True
     assert torch.equal(value.isnan(), bad)
     assert torch.equal(value[~bad], good[~bad])
-    value[~bad].sum().backward()
-    assert x.grad[0].isfinite().all()
-    assert x.grad[2].isfinite().all()
+    for where in (contextlib.nullcontext(), capturable()):
+        with where:
+            (slope,) = torch.autograd.grad(value[~bad].sum(), x, create_graph=True, retain_graph=True)
+            (second,) = torch.autograd.grad(slope[[0, 2]].square().sum(), x)
+        for gradient in (slope, second):
+            assert gradient[[0, 2]].isfinite().all()
+    torch.testing.assert_close(slope[0], torch.autograd.grad(cdist_soft_dtw(x[:1], y[:2]).sum(), x)[0][0])
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_in_capturable_calls_all_pairs_are_solved_at_once(alone):
+    x, y, u = series(3, 4).requires_grad_(), series(2, 5, seed=1).requires_grad_(), torch.eye(3)
+    lengths = {"x_lengths": [4, 2, 3]} if alone else {"x_lengths": [4, 2, 3], "y_lengths": [5, 3]}
+    results = []
+    for where in (contextlib.nullcontext(), capturable()):
+        with where:
+            values = cdist_soft_dtw(x, None if alone else y, gamma=0.5, **lengths)
+            total = (values * u[: values.shape[0], : values.shape[1]]).sum()
+            slopes = torch.autograd.grad(total, (x, y), create_graph=True, allow_unused=True)
+            results.append([values, slopes[0], torch.autograd.grad(slopes[0].square().sum(), x)[0]])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_operators_and_transforms():
