@@ -1,4 +1,5 @@
-// The objective of one pair along the chain of knots: values, one-sided derivatives, polylines of derivatives.
+// The objective of one pair along the chain of knots: values, one-sided
+// derivatives, polylines of derivatives.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +8,8 @@
 
 namespace sdtw::gdtw {
 
-// A corner of a nondecreasing curve in the plane: the subdifferential of a convex function.
+// A corner of a nondecreasing curve in the plane: the subdifferential of a
+// convex function.
 struct Vertex {
     double at, slope;
 };
@@ -33,7 +35,8 @@ class Objective {
     double greatest(Index i) const { return pair_.slope_max[i] * target(i); }
     double identity(Index i) const { return pair_.x_times[0] + mean_slope_ * (pair_.times[i] - pair_.times[0]); }
 
-    // The segment of x that ends at or contains `at` (left), or starts at or contains it (right).
+    // The segment of x that ends at or contains `at` (left), or starts at or
+    // contains it (right).
     Index cell_left(double at) const {
         const double *end = pair_.x_times + pair_.n;
         const Index k = std::lower_bound(pair_.x_times, end, at) - pair_.x_times - 1;
@@ -54,7 +57,8 @@ class Objective {
             return;
         }
         const double s0 = pair_.x_slopes[k * pair_.d + c], s1 = pair_.x_slopes[(k + 1) * pair_.d + c];
-        const double p = s0 - rise, q = s1 - rise;  // x = linear + h a(1-a) ((1-a) p - a q)
+        const double p = s0 - rise,
+                     q = s1 - rise;  // x = linear + h a(1-a) ((1-a) p - a q)
         value = x0 + a * (x1 - x0) + h * a * (1 - a) * ((1 - a) * p - a * q);
         slope = rise + (1 - a) * (1 - 3 * a) * p - a * (2 - 3 * a) * q;
         bend = ((6 * a - 4) * p + (6 * a - 2) * q) / h;
@@ -84,16 +88,23 @@ class Objective {
         return sum;
     }
 
-    // Derivative of the cost of knot i towards `direction` (-1 or 1) where x is read in segment k. The residual of
-    // feature `zero` is taken as zero, which it is but for rounding.
-    double node_slope(Index i, double at, Index k, double direction, Index zero = -1) const {
+    // Derivative of the cost of knot i towards `direction` (-1 or 1) where x is
+    // read in segment k. Kinks that lie within `slack` are taken to lie at this
+    // very time.
+    double node_slope(Index i, double at, Index k, double direction, double slack = 0) const {
         double sum = 0, value, slope, bend;
         const double *y = pair_.y + i * pair_.d;
         for (Index c = 0; c < pair_.d; ++c) {
             signal(k, at, c, value, slope, bend);
-            sum += pair_.data.slope(c == zero ? 0.0 : value - y[c], direction * slope) * slope;
+            double r = value - y[c];
+            const double rounding = 1e-15 * (std::fabs(value) + std::fabs(y[c]));
+            if (slack > 0 && std::fabs(r) <= slack * std::fabs(slope) + rounding) r = 0;
+            sum += pair_.data.slope(r, direction * slope) * slope;
         }
-        if (pair_.cumulative > 0) sum += pair_.cumulative * pair_.penalty.slope(at - identity(i), direction);
+        if (pair_.cumulative > 0) {
+            const double e = at - identity(i);
+            sum += pair_.cumulative * pair_.penalty.slope(std::fabs(e) <= slack ? 0 : e, direction);
+        }
         return weight(i) * sum;
     }
     double node_curvature(Index i, double at, Index k) const {
@@ -107,15 +118,17 @@ class Objective {
         if (pair_.cumulative > 0) sum += pair_.cumulative * pair_.penalty.curvature(at - identity(i));
         return weight(i) * sum;
     }
-    double link_slope(Index i, double rise, double direction = 0) const {
-        return pair_.reg * pair_.penalty.slope(rise / step(i) - mean_slope_, direction);
+    double link_slope(Index i, double rise, double direction = 0, double slack = 0) const {
+        const double e = std::fabs(rise - target(i)) <= slack ? 0 : rise / step(i) - mean_slope_;
+        return pair_.reg * pair_.penalty.slope(e, direction);
     }
     double link_curvature(Index i, double rise) const {
         const double dt = step(i);
         return pair_.reg * pair_.penalty.curvature(rise / dt - mean_slope_) / dt;
     }
 
-    // The derivative of the cost of knot i on [low, high], within segment k of a linearly interpolated x.
+    // The derivative of the cost of knot i on [low, high], within segment k of a
+    // linearly interpolated x.
     void append_node(Index i, Index k, double low, double high, std::vector<Vertex> &out) {
         const Index d = pair_.d;
         const double w = weight(i), h = pair_.x_times[k + 1] - pair_.x_times[k], start = pair_.x_times[k];
@@ -154,7 +167,8 @@ class Objective {
         out.push_back({high, slope + bend * (high - at)});
     }
 
-    // Derivative of the penalty of step i in its rise, over all rises that the constraints leave.
+    // Derivative of the penalty of step i in its rise, over all rises that the
+    // constraints leave.
     void link_curve(Index i, double longest, std::vector<Vertex> &out) const {
         const double low = least(i), high = std::min(greatest(i), std::max(longest, low)), dt = step(i);
         const Penalty &p = pair_.penalty;
@@ -177,7 +191,8 @@ class Objective {
         double at, jump, bend;
     };
 
-    // Where the derivative of p(s (phi - root)) times w has a jump or a bend within (low, high).
+    // Where the derivative of p(s (phi - root)) times w has a jump or a bend
+    // within (low, high).
     void add_events(const Penalty &p, double w, double s, double root, double low, double high, double &bend) {
         const double curvature = 2 * w * s * s;
         if (p.loss == Loss::squared) {

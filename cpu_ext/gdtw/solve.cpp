@@ -32,8 +32,9 @@ StepFunction step_function() {
 
 namespace {
 
-// Bounds of each knot that some warp through all constraints reaches, or false where there is none. Interval by
-// interval, there and back: on a chain this is exact.
+// Bounds of each knot that some warp through all constraints reaches, or false
+// where there is none. Interval by interval, there and back: on a chain this is
+// exact.
 bool reach(const Objective &objective, double tolerance, std::vector<double> &low, std::vector<double> &high) {
     const Pair &pair = objective.pair();
     const auto m = static_cast<std::size_t>(pair.m);
@@ -83,63 +84,67 @@ class Solver {
     }
 
     bool run(double *warp) {
-        const auto m = static_cast<std::size_t>(pair_.m);
         if (!reach(objective_, 1e3 * tolerance_, low_, high_)) return false;
         begin(objective_, low_, high_, warp);
-        Index count = effort_.grid;
-        if (count <= 0) count = pair_.m <= 160 ? 2049 : std::clamp<Index>(2 * pair_.n, 1025, 2049);
-        grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
-        std::vector<double> spacing(m);
-        for (std::size_t i = 0; i < m; ++i) spacing[i] = (high_[i] - low_[i]) / static_cast<double>(count - 1);
-        std::vector<double> trial(warp, warp + m);
-        double factor = 1;
-        for (Index r = 0; r < 2; ++r, factor *= 0.25) around(warp, spacing, 8 * factor, 65);
-        polish_.relax(warp, 1.0);
-        double best = polish_.run(warp);
-        auto keep_better = [&] {
-            const double value = polish_.run(trial.data());
-            const bool better = value < best - 1e-12 * std::fabs(best);
-            if (better) best = value, std::copy(trial.begin(), trial.end(), warp);
-            return better;
-        };
-        // Short signals can afford a second search, on points between those of the first.
-        if (pair_.m <= 160) {
-            begin(objective_, low_, high_, trial.data());
-            grid_.improve(low_.data(), high_.data(), 3 * count / 4, tolerance_, trial.data());
-            polish_.relax(trial.data(), 1.0);
-            keep_better();
+        if (pair_.x_slopes) {
+            search_smooth(warp);
+            return true;
         }
-        // What lies beyond a barrier nearby may be better: barriers that the corners of x raise are stepped over, others
-        // by finer grids in boxes around the minimum.
-        const struct {
-            double reach;
-            Index count;
-        } boxes[] = {{16, 257}, {4, 257}};
-        Index failed = 0;
-        for (Index r = 0; r < effort_.rounds && failed < 2; ++r, ++failed) {
-            for (double reach : {3.0, 0.5}) {
-                std::copy(warp, warp + m, trial.begin());
-                polish_.relax(trial.data(), reach);
-                if (keep_better()) failed = -1;
-            }
-            std::copy(warp, warp + m, trial.begin());
-            around(trial.data(), spacing, boxes[r % 2].reach, boxes[r % 2].count);
-            if (keep_better()) failed = -1;
+        // Short signals: over the whole of x at once. What is best of all stays so,
+        // but for rounding.
+        const Index corners = pair_.n * pair_.m * (pair_.data.loss == Loss::squared ? 1 : 1 + pair_.d);
+        if (effort_.grid <= 0 && corners <= 16384) {
+            polish_.run(warp, pair_.n);
+            polish_.run(warp, 1);
+            return true;
         }
-        polish_.run(warp);
+        grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
+        polish_.leap(warp, 8);
+        polish_.run(warp, 1);
         return true;
     }
 
     Polish &polish() { return polish_; }
 
   private:
-    // A finer grid within so many spacings of the first, around the warp and not within earlier boxes.
-    void around(double *warp, const std::vector<double> &spacing, double reach, Index count) {
+    Index points() const { return effort_.grid > 0 ? effort_.grid : std::clamp<Index>(2 * pair_.n, 1025, 2049); }
+
+    // Cubics have no chain of their own: the best of some minima.
+    void search_smooth(double *warp) {
+        const auto m = static_cast<std::size_t>(pair_.m);
+        const Index count = points();
+        grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
+        spacing_.resize(m);
+        for (std::size_t i = 0; i < m; ++i) spacing_[i] = (high_[i] - low_[i]) / static_cast<double>(count - 1);
+        around(warp, 8, 65), around(warp, 2, 65);
+        double best = polish_.run(warp, 1);
+        std::vector<double> trial(m);
+        auto keep_better = [&] {
+            const double value = polish_.run(trial.data(), 1);
+            const bool better = value < best - 1e-12 * std::fabs(best);
+            if (better) best = value, std::copy(trial.begin(), trial.end(), warp);
+            return better;
+        };
+        // Short signals can afford a second search, on points between those of the
+        // first.
+        if (pair_.m <= 160) {
+            begin(objective_, low_, high_, trial.data());
+            grid_.improve(low_.data(), high_.data(), 3 * count / 4, tolerance_, trial.data());
+            keep_better();
+        }
+        do std::copy(warp, warp + m, trial.begin()), around(trial.data(), 16, 257);
+        while (keep_better());
+        polish_.run(warp, 1);
+    }
+
+    // A finer grid within so many spacings of the first, around the warp and not
+    // within earlier boxes.
+    void around(double *warp, double reach, Index count) {
         const auto m = static_cast<std::size_t>(pair_.m);
         box_low_.resize(m), box_high_.resize(m);
         for (std::size_t i = 0; i < m; ++i) {
-            box_low_[i] = std::max(low_[i], warp[i] - reach * spacing[i]);
-            box_high_[i] = std::min(high_[i], warp[i] + reach * spacing[i]);
+            box_low_[i] = std::max(low_[i], warp[i] - reach * spacing_[i]);
+            box_high_[i] = std::min(high_[i], warp[i] + reach * spacing_[i]);
         }
         grid_.improve(box_low_.data(), box_high_.data(), count, tolerance_, warp);
     }
@@ -150,7 +155,7 @@ class Solver {
     Grid grid_;
     Polish polish_;
     double span_, tolerance_;
-    std::vector<double> low_, high_, box_low_, box_high_;
+    std::vector<double> low_, high_, box_low_, box_high_, spacing_;
 };
 
 void solve_pair(const Problem &problem, Index b, const Effort &effort, const Solution &out) {
@@ -162,7 +167,7 @@ void solve_pair(const Problem &problem, Index b, const Effort &effort, const Sol
     if (out.status[b]) return;
     solver.polish().active_set(out.warp + at, out.cell + at, out.holds + at, out.ties + at);
     out.objective[b] = objective.value(out.warp + at);
-    out.residual[b] = solver.polish().residual(out.warp + at, out.holds + at, out.ties + at);
+    out.residual[b] = solver.polish().residual(out.warp + at);
 }
 
 }  // namespace

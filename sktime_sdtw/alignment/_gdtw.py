@@ -34,7 +34,7 @@ class GDTWResult:
     lengths : ndarray or tensor of shape (n_pairs,)
         Number of knots of each pair.
     kkt_residual : ndarray or tensor of shape (n_pairs,)
-        By how much the conditions of a local minimum are missed, relative to the largest slope: rounding.
+        The steepest descent along moves of the knots that is left, relative to the largest slope: rounding.
     holds : ndarray or tensor of shape (n_pairs, n_knots), int32
         What holds each knot: 0 nothing, 1 and 2 the start and end of x, 3 and 4 the band, 5 a sample of x
         where its slope jumps, 6 the kink of the cumulative penalty, 7 + c that of the residual of feature c.
@@ -146,7 +146,8 @@ def gdtw(
     x_lengths, y_lengths : array-like of shape (n_pairs,), default=None
         Number of samples of each signal in a padded array. NaN after the end says the same.
     n_grid : int, default=None
-        Points of the grid on which the search starts. None takes what is good for the length of x.
+        Points of the grid on which the search starts. None takes what is good for the lengths: none at all where
+        the search is exact.
     return_gap : bool, default=False
         Whether to search again on a grid four times as fine and tell the difference.
     n_jobs : int, default=None
@@ -180,9 +181,11 @@ def gdtw(
        + \lambda \sum_i h_i\, \rho\left(\frac{\varphi_{i+1} - \varphi_i}{h_i} - s\right)
        + \mu \sum_i w_i\, \rho(\varphi_i - g_i).
 
-    Dynamic programming over a grid, O(n m), finds the basin; the minimum in it is then exact, up to rounding,
-    for ``interpolation="linear"``. The problem is not convex: no method is sure to find the lowest basin
-    except by a finer and finer grid, and `return_gap` tells whether one finds better.
+    The problem is not convex. With ``interpolation="linear"`` the cost of the first knots, as a function of
+    where the last of them is, is quadratic piece by piece, and so dynamic programming can be exact: for signals
+    of n times m up to 16384 (times ``1 + n_features`` for other losses than "l2") on the CPU the result is the
+    best of all warps, up to rounding. For longer ones a grid of O(n m) points comes first, then the exact
+    method within eight samples to both sides; `return_gap` tells whether a finer grid finds a better warp.
 
     References
     ----------

@@ -47,12 +47,13 @@ def problem_of(case, **more):
 
 
 def compare(problem, found, rtol=1e-9):
-    """Against the CPU engine: as good, and the same warp and active set."""
+    """Against the CPU engine: as good, and the same warp and active set where a penalty leaves only one."""
     ours, theirs = _solver.Solution(**found), _solver.solve(problem)
     np.testing.assert_allclose(ours.objective, theirs.objective, rtol=rtol, atol=1e-14)
-    np.testing.assert_allclose(ours.warp, theirs.warp, atol=rtol)
+    one = np.repeat(problem.reg > 0, problem.targets.lengths)
+    np.testing.assert_allclose(ours.warp[one], theirs.warp[one], atol=rtol)
     for name in ("cell", "holds", "ties"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        np.testing.assert_array_equal(getattr(ours, name)[one], getattr(theirs, name)[one])
     assert (ours.residual < 1e-9).all()
 
 
@@ -60,7 +61,7 @@ def compare(problem, found, rtol=1e-9):
 def test_all_modes_as_on_the_cpu(name):
     for seed in range(3):
         problem = problem_of(random_case(seed, n=15, m=12, d=1 + seed, **OPTIONS[name]))
-        compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0, 1))
+        compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_all_modes_as_on_the_cpu(name):
 )
 def test_bounds_and_knots(options):
     problem = problem_of(random_case(4, n=15, m=12, d=2, **options))
-    compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0, 1))
+    compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0))
 
 
 def ragged(sizes=((30, 9), (7, 25), (12, 12), (2, 2), (5, 2))):
@@ -91,7 +92,7 @@ def test_ragged_pairs_in_any_order_on_two_devices(mode):
     x, y, rest = ragged()
     problem = make_problem(x, y, **{**DEFAULTS, **rest, "mode": mode})[0]
     results = [
-        _gdtw.solve_arrays(runtimes, problem, 0, 1)
+        _gdtw.solve_arrays(runtimes, problem, 0)
         for runtimes in (
             [EmulatedRuntime()],
             [EmulatedRuntime(1, resident=1, order=1, memory=2**25)],
@@ -107,13 +108,13 @@ def test_ragged_pairs_in_any_order_on_two_devices(mode):
 def test_long_grids_and_chains_without_room(monkeypatch):
     problem = problem_of(random_case(2, n=30, m=25, reg=0.003))
     runtime = EmulatedRuntime()
-    wide = _gdtw.solve_arrays([runtime], problem, 3000, 1)
+    wide = _gdtw.solve_arrays([runtime], problem, 3000)
     np.testing.assert_allclose(wide["objective"], _solver.solve(problem, 3000).objective, rtol=1e-9)
     assert ("WIDE_GRID", "1") in runtime.launches[-1][0].defines
-    enough = _gdtw.solve_arrays([runtime], problem, 0, 1)
+    enough = _gdtw.solve_arrays([runtime], problem, 0)
     monkeypatch.setattr(_gdtw, "USUAL_JOINTS", 3)
     count = len(runtime.launches)
-    again = _gdtw.solve_arrays([runtime], problem, 0, 1)
+    again = _gdtw.solve_arrays([runtime], problem, 0)
     assert len(runtime.launches) == count + 2
     for name, values in again.items():
         np.testing.assert_array_equal(values, enough[name])
