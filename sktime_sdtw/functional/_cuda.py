@@ -171,7 +171,7 @@ def capturable() -> Iterator[None]:
     Outside, the GPU is asked once a call in which arithmetic its pairs have to be computed. Inside, kernels
     for every arithmetic are launched; those that find nothing to do end at once. Values and derivatives are
     the same. It is worth while where many small calls follow each other, and needed for a graph. Backward
-    passes do as the call did that they belong to; those of all pairs then include the pairs that do not count.
+    passes do as the call did that they belong to; those of all pairs then solve even pairs that do not count.
 
     Notes
     -----
