@@ -9,10 +9,12 @@
 //   p = A − A[left] = V + u·p[above] − (u + d)·q[left],   q = A − A[above] = V + l·q[left] − (l + d)·p[above],
 // and the same two numbers give every A[predecessor] − mean; all are exactly 0 where one share is 1.
 //
-// Memory: five tables of n·m doubles for each thread. Work: one sweep forward, one back.
-#include <bit>
+// Memory: five tables of n·m doubles for each thread. Work: one sweep forward, one back, along the diagonals
+// (second_order/kernel.cpp).
 #include <limits>
 
+#include "dispatch.hpp"
+#include "lanes.hpp"
 #include "padded.hpp"
 #include "pairs.hpp"
 #include "team.hpp"
@@ -20,222 +22,136 @@
 namespace sdtw {
 namespace {
 
-constexpr double nothing = -1e300;  // exponent of "no path comes here"
-
-struct Number {
-    double m = 1, e = nothing;  // m·2^e
-};
-
-// 2^e for an integral e <= 0; 0 where that is too small to count.
-inline double power_of_two(double e) {
-    return e < -1000 ? 0.0 : std::bit_cast<double>(static_cast<std::int64_t>(e + 1023.0) << 52);
-}
-
-struct Shares {
-    double up, left, diagonal;
-};
-
-// What is kept of a cell. Outside the band, and where no path comes, all are 0.
-struct Cell {
-    Shares share;
-    double across, down;  // A[i,j] − A[i,j−1] and A[i,j] − A[i−1,j]; of no use, but finite, where that one is not
-};
-
-// One soft cell: Z = 2^exponent · (sum of the predecessors), and the share of each of them in the sum.
-inline Number soft_cell(const Number &up, const Number &left, const Number &diagonal, double exponent, Shares &share) {
-    const double most = std::max(up.e, std::max(left.e, diagonal.e));
-    share = {0, 0, 0};
-    if (most <= nothing / 2) return {};
-    share = {up.m * power_of_two(up.e - most), left.m * power_of_two(left.e - most),
-             diagonal.m * power_of_two(diagonal.e - most)};
-    const double sum = share.up + share.left + share.diagonal, part = 1 / sum, whole = std::rint(exponent);
-    share = {share.up * part, share.left * part, share.diagonal * part};
-    const auto bits = std::bit_cast<std::uint64_t>(sum * std::exp2(exponent - whole));  // a normal number > 0
-    const auto shift = static_cast<double>(static_cast<std::int64_t>(bits >> 52) - 1023);
-    return {std::bit_cast<double>((bits & 0xfffffffffffffull) | 0x3ff0000000000000ull), most + whole + shift};
-}
-
-// One hard cell: the least of the predecessors, kept as m; of equal ones the diagonal, then the one above.
-inline Number hard_cell(const Number &up, const Number &left, const Number &diagonal, double cost, Shares &share) {
-    const double a = up.e > nothing ? up.m : HUGE_VAL, l = left.e > nothing ? left.m : HUGE_VAL;
-    const double d = diagonal.e > nothing ? diagonal.m : HUGE_VAL;
-    const bool takes_diagonal = d <= a && d <= l, takes_up = !takes_diagonal && a <= l;
-    const double least = takes_diagonal ? d : takes_up ? a : l;
-    share = {0, 0, 0};
-    if (least == HUGE_VAL) return {};
-    share = {takes_up ? 1.0 : 0.0, takes_diagonal || takes_up ? 0.0 : 1.0, takes_diagonal ? 1.0 : 0.0};
-    return {least + cost, 0};
-}
-
-// The cost of a cell as a function of the difference of its two time steps, and its derivatives there.
-struct Local {
-    double cost, direction;   // D and V
-    double slope, curvature;  // dD/d(x − y) = slope·(x − y), or slope·sign(x − y) for Manhattan costs; and
-                              // dV/d(x − y) = slope·w + curvature·(x − y), with w the difference of the directions
-};
-
-template <class T> class Sample {
+// One thread's memory, and the samples one after the other in it.
+template <class T> class Samples {
   public:
-    Sample(const Padded<T> &batch, const Cotangents<T> &direction, const SecondGradients<T> &out, Index k)
-        : batch_(batch), k_(k), n_(batch.x_lengths ? batch.x_lengths[k] : batch.n),
-          m_(batch.y_lengths ? batch.y_lengths[k] : batch.m), d_(batch.features),
-          gamma_(batch.gammas[batch.one_gamma ? 0 : k]) {
-        const Index x = k * batch.n * d_, y = k * batch.m * d_, cells = k * batch.n * batch.m;
-        x_ = at(batch.x, x), y_ = at(batch.y, y), costs_ = at(batch.costs, cells);
-        wx_ = at(direction.x, x), wy_ = at(direction.y, y), wE_ = at(direction.alignment, cells);
-        gx_ = at(out.x, x), gy_ = at(out.y, y), gcosts_ = at(out.costs, cells), ggamma_ = at(out.gamma, k);
-        stretch_ = direction.gamma && gamma_ > 0 ? -static_cast<double>(direction.gamma[k]) / gamma_ : 0.0;
-    }
+    Samples(const Padded<T> &batch, const Cotangents<T> &direction, const SecondGradients<T> &out)
+        : batch_(batch), direction_(direction), out_(out) {}
 
-    void run(std::vector<Cell> &table) {
-        if (static_cast<Index>(table.size()) < n_ * m_) table.resize(static_cast<std::size_t>(n_ * m_));
-        forward(table.data());
-        backward(table.data());
+    void run(Index k) {
+        const Index n = length_x(k), m = length_y(k), d = batch_.features;
+        const double gamma = batch_.gammas[batch_.one_gamma ? 0 : k];
+        const bool hard = is_hard(k, gamma);
+        arena_.reset();
+        Diagonals s{};
+        s.n = n, s.m = m, s.features = d;
+        s.cost = batch_.cost;
+        s.hard = hard;
+        s.factor = hard ? 0.0 : -1 / (ln2 * gamma);
+        s.inverse_gamma = hard ? 0.0 : 1 / gamma;
+        s.stretch = direction_.gamma && gamma > 0 ? -static_cast<double>(direction_.gamma[k]) / gamma : 0.0;
+        s.x_row = n + diagonal_room, s.y_row = m + diagonal_room;
+        const Index cells = n * m + diagonal_room;
+        if (batch_.costs) {
+            s.costs = by_diagonals(batch_.costs, k, n, m);
+            s.V = by_diagonals(direction_.alignment, k, n, m);
+            s.change = numbers(cells);
+        } else {
+            s.x = by_features(batch_.x, k * batch_.n, n, false),
+            s.wx = by_features(direction_.x, k * batch_.n, n, false);
+            s.y = by_features(batch_.y, k * batch_.m, m, true), s.wy = by_features(direction_.y, k * batch_.m, m, true);
+            s.grad_x = numbers(d * s.x_row), s.grad_y = numbers(d * s.y_row);
+        }
+        if (batch_.band.kind != BandKind::none) {
+            double *const low = numbers(s.x_row), *const high = numbers(s.x_row);
+            for (Index i = 0; i < n; ++i) {
+                const BandRow row = band_row(batch_.band, i, n, m);
+                low[i] = static_cast<double>(row.begin), high[i] = static_cast<double>(row.end);
+            }
+            s.low = low, s.high = high;
+        }
+        s.table = arena_.take<double>(5 * cells);
+        s.rolling = arena_.take<double>(Diagonals::rolling_size(n));
+        second_order_kernel()(s);
+        write(s, k);
+        if (out_.gamma) out_.gamma[k] = static_cast<T>(gamma > 0 ? -s.spread / gamma : 0.0);
     }
 
     // For a sample that cannot be computed.
-    void fill_nan() const {
+    void fill_nan(Index k) const {
         constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-        if (gx_) std::fill_n(gx_, n_ * d_, nan);
-        if (gy_) std::fill_n(gy_, m_ * d_, nan);
-        for (Index i = 0; gcosts_ && i < n_; ++i) std::fill_n(gcosts_ + i * batch_.m, m_, nan);
-        if (ggamma_) *ggamma_ = nan;
+        const Index n = length_x(k), m = length_y(k), d = batch_.features;
+        if (out_.x) std::fill_n(out_.x + k * batch_.n * d, n * d, nan);
+        if (out_.y) std::fill_n(out_.y + k * batch_.m * d, m * d, nan);
+        for (Index i = 0; out_.costs && i < n; ++i) std::fill_n(out_.costs + (k * batch_.n + i) * batch_.m, m, nan);
+        if (out_.gamma) out_.gamma[k] = nan;
     }
 
   private:
-    template <class P> static P *at(P *base, Index offset) { return base ? base + offset : nullptr; }
+    Index length_x(Index k) const { return batch_.x_lengths ? batch_.x_lengths[k] : batch_.n; }
+    Index length_y(Index k) const { return batch_.y_lengths ? batch_.y_lengths[k] : batch_.m; }
 
-    // w of one feature of a cell: the difference of the directions.
-    double turn(Index i, Index j, Index f) const {
-        return (wx_ ? static_cast<double>(wx_[i * d_ + f]) : 0.0) - (wy_ ? static_cast<double>(wy_[j * d_ + f]) : 0.0);
-    }
-    double difference(Index i, Index j, Index f) const {
-        return static_cast<double>(x_[i * d_ + f]) - static_cast<double>(y_[j * d_ + f]);
-    }
-
-    Local local(Index i, Index j) const {
-        if (costs_) {
-            const Index cell = i * batch_.m + j;
-            const auto cost = static_cast<double>(costs_[cell]);
-            return {cost, (wE_ ? static_cast<double>(wE_[cell]) : 0.0) + stretch_ * cost, 0, 0};
-        }
-        double square = 0, along = 0;
-        const bool manhattan = batch_.cost.kind == CostKind::manhattan;
-        for (Index f = 0; f < d_; ++f) {
-            const double a = difference(i, j, f), w = turn(i, j, f);
-            square += manhattan ? std::fabs(a) : a * a;
-            along += manhattan ? static_cast<double>((a > 0) - (a < 0)) * w : a * w;
-        }
-        Local c{square, 0, 1, 0};
-        const double s = batch_.cost.scale;
-        switch (batch_.cost.kind) {
-            case CostKind::sqeuclidean: c.cost = s * square, c.slope = 2 * s; break;
-            case CostKind::euclidean:
-                c.cost = std::sqrt(square);
-                c.slope = square > 0 ? 1 / c.cost : 0.0;
-                c.curvature = square > 0 ? -along / (square * c.cost) : 0.0;
-                break;
-            case CostKind::gak: {
-                const double u = s * square, g = std::exp(-u), rest = 1 - std::expm1(-u);
-                c.cost = u + std::log1p(-std::expm1(-u));
-                c.slope = 4 * s / rest;
-                c.curvature = -8 * s * s * g / (rest * rest) * along;
-                break;
-            }
-            default: break;
-        }
-        c.direction = c.slope * along + stretch_ * c.cost;
-        return c;
+    double *numbers(Index count) {
+        double *const zeros = arena_.take<double>(count);
+        std::fill_n(zeros, count, 0.0);
+        return zeros;
     }
 
-    void forward(Cell *table) {
-        hard_ = gamma_ == 0 || !(largest_cost() / gamma_ * 1.4426950408889634 < 0x1p50);
-        std::vector<Number> above(static_cast<std::size_t>(m_ + 1)), row(above.size());
-        above[0] = hard_ ? Number{0, 0} : Number{1, 0};  // the corner
-        const double factor = hard_ ? 0.0 : -1 / (ln2 * gamma_);
-        for (Index i = 0; i < n_; ++i) {
-            std::fill(row.begin(), row.end(), Number{});
-            const BandRow band = band_row(batch_.band, i, n_, m_);
-            for (Index j = 0; j < m_; ++j) {
-                Cell &cell = table[i * m_ + j];
-                cell = {};
-                if (j < band.begin || j >= band.end) continue;
-                const auto u = static_cast<std::size_t>(j);
-                const Local c = local(i, j);
-                Shares &share = cell.share;
-                row[u + 1] = hard_ ? hard_cell(above[u + 1], row[u], above[u], c.cost, share)
-                                   : soft_cell(above[u + 1], row[u], above[u], c.cost * factor, share);
-                const double p = before_across(&cell, i), q = before_down(&cell, j);
-                cell.across = c.direction + share.up * p - (share.up + share.diagonal) * q;
-                cell.down = c.direction + share.left * q - (share.left + share.diagonal) * p;
-            }
-            above.swap(row);
-        }
+    // As the engine decides for the sample's gradient.
+    bool is_hard(Index k, double gamma) const {
+        const Index n = length_x(k), m = length_y(k), d = batch_.features;
+        const std::int64_t x_offsets[] = {0, n}, y_offsets[] = {0, m};
+        const auto from = [](const T *base, Index offset) { return base ? base + offset : nullptr; };
+        const Problem<T> problem{from(batch_.x, k * batch_.n * d),
+                                 from(batch_.y, k * batch_.m * d),
+                                 x_offsets,
+                                 y_offsets,
+                                 1,
+                                 1,
+                                 d,
+                                 from(batch_.costs, k * batch_.n * batch_.m),
+                                 Pairing::paired,
+                                 batch_.cost,
+                                 batch_.band};
+        double bound = 0;
+        for (Index i = 0; batch_.costs && i < n; ++i)  // rows of a padded matrix
+            for (Index j = 0; j < m; ++j)
+                bound = std::max(bound, std::fabs(static_cast<double>(problem.costs[i * batch_.m + j])));
+        if (!batch_.costs) bound = CostBounds<T>(problem).bound({0, 0});
+        return gamma == 0 || arithmetic<T>(problem, bound, gamma, n, m) == Arithmetic::hard;
     }
 
-    // Of the cell above, and of the one to the left.
-    double before_across(const Cell *cell, Index i) const { return i ? cell[-m_].across : 0.0; }
-    static double before_down(const Cell *cell, Index j) { return j ? cell[-1].down : 0.0; }
-
-    double largest_cost() const {
-        double most = 0;
-        for (Index i = 0; i < n_; ++i)
-            for (Index j = 0; j < m_; ++j) most = std::max(most, std::fabs(local(i, j).cost));
-        return most;
+    // A series by features, forward or reversed; null stays null.
+    const double *by_features(const T *series, Index first, Index length, bool reversed) {
+        if (!series) return nullptr;
+        const Index d = batch_.features, row = length + diagonal_room;
+        double *const out = numbers(d * row);
+        for (Index t = 0; t < length; ++t)
+            for (Index f = 0; f < d; ++f)
+                out[f * row + (reversed ? length - 1 - t : t)] = static_cast<double>(series[(first + t) * d + f]);
+        return out;
     }
 
-    void backward(const Cell *table) {
-        struct Flow {
-            double E = 0, change = 0;
+    // Calls visit(cell of the diagonals, cell of the padded matrix).
+    template <class Visit> void each_cell(Index k, Index n, Index m, Visit &&visit) const {
+        Index cell = 0;
+        for (Index step = 0; step < n + m - 1; ++step)
+            for (Index i = std::max<Index>(0, step - m + 1); i <= std::min(step, n - 1); ++i, ++cell)
+                visit(cell, (k * batch_.n + i) * batch_.m + step - i);
+    }
+    const double *by_diagonals(const T *matrix, Index k, Index n, Index m) {
+        double *const out = numbers(n * m + diagonal_room);
+        if (matrix) each_cell(k, n, m, [&](Index to, Index from) { out[to] = static_cast<double>(matrix[from]); });
+        return out;
+    }
+
+    void write(const Diagonals &s, Index k) const {
+        const Index d = batch_.features;
+        auto series = [&](const double *found, Index row, T *target, Index first, Index length, bool reversed) {
+            for (Index t = 0; target && t < length; ++t)
+                for (Index f = 0; f < d; ++f)
+                    target[(first + t) * d + f] = static_cast<T>(found[f * row + (reversed ? length - 1 - t : t)]);
         };
-        std::vector<Flow> row(static_cast<std::size_t>(m_)), above(row.size());
-        std::vector<double> gx(static_cast<std::size_t>(n_ * d_)), gy(static_cast<std::size_t>(m_ * d_));
-        double spread = 0;
-        row.back() = {1, 0};
-        for (Index i = n_ - 1; i >= 0; --i) {
-            std::fill(above.begin(), above.end(), Flow{});
-            for (Index j = m_ - 1; j >= 0; --j) {
-                const auto u = static_cast<std::size_t>(j);
-                const Flow flow = row[u];
-                if (gcosts_) gcosts_[i * batch_.m + j] = static_cast<T>(flow.change);
-                if (flow.E == 0 && flow.change == 0) continue;
-                const Cell *const cell = table + i * m_ + j;
-                const Shares &share = cell->share;
-                const double p = before_across(cell, i), q = before_down(cell, j);
-                auto pass = [&](double part, double excess, Flow &to) {  // excess: A[predecessor] − mean
-                    if (part == 0) return;
-                    to.E += flow.E * part;
-                    to.change += flow.change * part - (hard_ ? 0.0 : flow.E * part * excess / gamma_);
-                };
-                if (i) pass(share.up, (share.left + share.diagonal) * p - share.left * q, above[u]);
-                if (j) pass(share.left, (share.up + share.diagonal) * q - share.up * p, row[u - 1]);
-                if (i && j) pass(share.diagonal, -(share.up * p + share.left * q), above[u - 1]);
-                const Local c = local(i, j);
-                spread += c.cost * flow.change;
-                if (costs_) continue;
-                for (Index f = 0; f < d_; ++f) {
-                    const double a = difference(i, j, f), w = turn(i, j, f);
-                    const double g = batch_.cost.kind == CostKind::manhattan
-                                         ? flow.change * static_cast<double>((a > 0) - (a < 0))
-                                         : (flow.change * c.slope + flow.E * c.curvature) * a + flow.E * c.slope * w;
-                    gx[static_cast<std::size_t>(i * d_ + f)] += g;
-                    gy[static_cast<std::size_t>(j * d_ + f)] -= g;
-                }
-            }
-            row.swap(above);
-        }
-        for (std::size_t f = 0; gx_ && f < gx.size(); ++f) gx_[f] = static_cast<T>(gx[f]);
-        for (std::size_t f = 0; gy_ && f < gy.size(); ++f) gy_[f] = static_cast<T>(gy[f]);
-        if (ggamma_) *ggamma_ = static_cast<T>(gamma_ > 0 ? -spread / gamma_ : 0.0);
+        series(s.grad_x, s.x_row, out_.x, k * batch_.n, s.n, false);
+        series(s.grad_y, s.y_row, out_.y, k * batch_.m, s.m, true);
+        if (out_.costs)
+            each_cell(k, s.n, s.m, [&](Index from, Index to) { out_.costs[to] = static_cast<T>(s.change[from]); });
     }
 
     const Padded<T> &batch_;
-    const Index k_, n_, m_, d_;
-    const double gamma_;
-    double stretch_ = 0;  // along the costs themselves: a change of gamma acts as −D/gamma does
-    bool hard_ = false;
-    const T *x_, *y_, *costs_, *wx_, *wy_, *wE_;
-    T *gx_, *gy_, *gcosts_, *ggamma_;
+    const Cotangents<T> &direction_;
+    const SecondGradients<T> &out_;
+    Arena arena_;
 };
 
 }  // namespace
@@ -248,14 +164,8 @@ void padded_second_order(const Padded<T> &b, const Cotangents<T> &direction, con
     if (out.costs) std::fill_n(out.costs, b.count * b.n * b.m, T(0));
     std::atomic<Index> next{0};
     run_team(static_cast<int>(std::min<Index>(n_threads, b.count)), stop, [&](int) {
-        std::vector<Cell> table;
-        for (Index k; !stop && (k = next++) < b.count;) {
-            Sample<T> sample(b, direction, out, k);
-            if (is_usable(b, k))
-                sample.run(table);
-            else
-                sample.fill_nan();
-        }
+        Samples<T> samples(b, direction, out);
+        for (Index k; !stop && (k = next++) < b.count;) is_usable(b, k) ? samples.run(k) : samples.fill_nan(k);
     });
 }
 

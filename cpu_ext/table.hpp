@@ -2,11 +2,13 @@
 #pragma once
 
 #include "region.hpp"
+#include "second_order/diagonals.hpp"
 
 #define SDTW_DECLARE_KERNELS(isa)                \
     namespace sdtw::isa {                        \
     extern const Kernels<float> float_kernels;   \
     extern const Kernels<double> double_kernels; \
+    extern const SecondOrderKernel second_order; \
     }
 
 #ifdef SDTW_X86
