@@ -172,12 +172,16 @@ class SignatureEngine:
             bases = self.runtime.empty(batch.n_paths * batch.channels, self.dtype)
         numbers = batch.n_paths * (batch.n_points + (bases is not None)) * batch.channels
         sizes = (batch.n_rows // batch.n_paths, batch.n_paths, batch.n_points, batch.channels, parts)
+        windows = order = None
+        if batch.windows is not None:
+            order = np.argsort(batch.windows[:, 0], kind="stable")
+            windows = batch.windows[order]
         self._launch(
             self._plain_spec("signature_points", 1),
             ceil_div(numbers, BLOCK),
             BLOCK,
             [
-                *(partial, self._constant(batch.lengths), self._constant(batch.windows)),
+                *(partial, self._constant(batch.lengths), self._constant(windows), self._constant(order)),
                 *(np.int64(size) for size in (*sizes, batch.steps if stream else batch.row_steps)),
                 *(points, bases),
             ],

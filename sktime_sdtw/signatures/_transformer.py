@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context
 from .._series import Array, SeriesBatch
+from ._device import compute_on, resolve_one
 from ._logsignature import MODES, logsignature
 from ._signature import signature
 from ._transforms import TRANSFORMS, transform_path
@@ -29,6 +30,7 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
         "lag": [Interval(Integral, 1, None, closed="left")],
         "windows": [None, tuple, list, np.ndarray],
         "n_jobs": [None, Integral],
+        "device": [str, list],
     }
 
     def __sklearn_tags__(self) -> Tags:
@@ -39,6 +41,7 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
     def _fit(self, X: Any) -> None:
         batch = self._check_series(X, reset=True)
         check_depth(self.depth)
+        resolve_one(self.device)
         if "scale" in self.transforms:
             raise ValueError('transforms cannot hold "scale" here: the parameter `scaling` is for that.')
         path = self._to_paths(batch)
@@ -149,6 +152,8 @@ class SignatureTransformer(SignatureFeatures):
         Keep these only, each a sequence of letters (channels after the transforms); None keeps all.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
+    device : {"auto", "cpu", "cuda", "cuda:<i>"}, default="auto"
+        Where it is computed; "auto" takes a GPU where there is one and enough to do.
 
     Attributes
     ----------
@@ -198,6 +203,7 @@ class SignatureTransformer(SignatureFeatures):
         scaling: str = "none",
         words: Any = None,
         n_jobs: int | None = None,
+        device: str | list[str] = "auto",
     ) -> None:
         self.depth = depth
         self.transforms = transforms
@@ -206,6 +212,7 @@ class SignatureTransformer(SignatureFeatures):
         self.scaling = scaling
         self.words = words
         self.n_jobs = n_jobs
+        self.device = device
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> SignatureTransformer:
@@ -237,7 +244,11 @@ class SignatureTransformer(SignatureFeatures):
     def _compute(self, path: Array, windows: Any) -> Array:
         if self.scaling == "pre":
             path = path * path.dtype.type(math.factorial(self.depth) ** (1 / self.depth))
-        found = signature(path, self.depth, windows=windows, n_jobs=self.n_jobs)
+
+        def compute(path: Any) -> Any:
+            return signature(path, self.depth, windows=windows, n_jobs=self.n_jobs)
+
+        found = compute_on(self.device, compute, path, self.depth)
         if self.scaling == "post":
             sizes = [self.n_channels_**k for k in range(1, self.depth + 1)]
             factors = [float(math.factorial(k)) for k in range(1, self.depth + 1)]
@@ -269,6 +280,8 @@ class LogSignatureTransformer(SignatureFeatures):
         Coordinates, see `logsignature`.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
+    device : {"auto", "cpu", "cuda", "cuda:<i>"}, default="auto"
+        Where it is computed; "auto" takes a GPU where there is one and enough to do.
 
     Attributes
     ----------
@@ -311,6 +324,7 @@ class LogSignatureTransformer(SignatureFeatures):
         windows: Any = None,
         mode: str = "words",
         n_jobs: int | None = None,
+        device: str | list[str] = "auto",
     ) -> None:
         self.depth = depth
         self.transforms = transforms
@@ -318,6 +332,7 @@ class LogSignatureTransformer(SignatureFeatures):
         self.windows = windows
         self.mode = mode
         self.n_jobs = n_jobs
+        self.device = device
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> LogSignatureTransformer:
@@ -338,7 +353,10 @@ class LogSignatureTransformer(SignatureFeatures):
         return self
 
     def _compute(self, path: Array, windows: Any) -> Array:
-        return logsignature(path, self.depth, mode=self.mode, windows=windows, n_jobs=self.n_jobs)
+        def compute(path: Any) -> Any:
+            return logsignature(path, self.depth, mode=self.mode, windows=windows, n_jobs=self.n_jobs)
+
+        return compute_on(self.device, compute, path, self.depth)
 
     def _words(self) -> list[str]:
         if self.mode == "brackets":

@@ -18,9 +18,11 @@ from hypothesis import strategies as st  # noqa: E402
 from sktime_sdtw.cuda_ext import _signature_plan  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
+from sktime_sdtw import LogSignatureTransformer, SignatureTransformer  # noqa: E402
 from sktime_sdtw.signatures import (  # noqa: E402
     Path,
     _cuda,
+    _device,
     _numpy,
     invert_signature,
     logsignature,
@@ -154,7 +156,8 @@ def test_windows(dtype, lengths):
 
 def test_windows_through_the_public_function():
     x = numbers(2, 30, 2)
-    for windows in (("sliding", 5, 2), ("expanding", 4, 3), ("dyadic", 3), [[0, 5], [4, 30]]):
+    of_each = [[[20, 25], [0, 3]], [[0, 30], [28, 30]]]
+    for windows in (("sliding", 5, 2), ("expanding", 4, 3), ("dyadic", 3), [[0, 5], [4, 30]], of_each):
         a = np.asarray(windows) if isinstance(windows, list) else windows
         b = torch.tensor(windows) if isinstance(windows, list) else windows
         np.testing.assert_allclose(signature(x, 3, windows=b), signature(x.numpy(), 3, windows=a), atol=1e-14)
@@ -254,6 +257,8 @@ def test_derivatives(stream):
 
 def test_derivatives_of_windows():
     check(lambda x: signature(x, 3, windows=("sliding", 3)), numbers(2, 5, 2))
+    own = torch.tensor([[[2, 5], [0, 2]], [[0, 5], [1, 4]]])
+    check(lambda x: signature(x, 3, windows=own, lengths=torch.tensor([4, 5])), numbers(2, 5, 2))
 
 
 @pytest.mark.parametrize("mode", ["words", "brackets", "expand"])
@@ -328,6 +333,33 @@ def test_bad_numbers_stay_in_their_path():
     assert (~value.isfinite().all(1)).nonzero().ravel().tolist() == [3, 5]
     value.sum().backward()
     assert (~x.grad.isfinite().all((1, 2))).nonzero().ravel().tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transformers(monkeypatch, dtype, device):
+    series = [x.astype(dtype) for x in np.random.default_rng(0).normal(size=(3, 20, 1))]
+    series[1] = series[1][:11]
+    for make in (SignatureTransformer, LogSignatureTransformer):
+        for windows in (None, ("sliding", 8, 4), ("dyadic", 2)):
+            expected = make(3, windows=windows).fit_transform(series)
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    _device, "resolve_device", lambda name, work: "cpu:0" if name == "cuda" else "cpu"
+                )
+                before = len(device.runtime.launches)
+                found = make(3, windows=windows, device="cuda").fit_transform(series)
+                assert len(device.runtime.launches) > before
+            assert found.dtype == dtype
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+def test_where_transformers_compute(monkeypatch):
+    transformer = SignatureTransformer(device="nowhere")
+    with pytest.raises(ValueError, match="device must be"):
+        transformer.fit_transform([[0.0, 1.0, 2.0]])
+    monkeypatch.setattr(_device, "resolve_device", lambda name, work: "cuda:0,cuda:1")
+    with pytest.raises(ValueError, match="one GPU"):
+        transformer.fit_transform([[0.0, 1.0, 2.0]])
 
 
 def test_what_does_not_fit():
