@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import sys
+import threading
 import types
 import weakref
 from collections import deque
@@ -22,6 +23,9 @@ import numpy as np
 import pytest
 from sktime_sdtw.cuda_ext import _compile, _devices, _driver, _runtime
 from sktime_sdtw.cuda_ext._cache import Binary
+
+
+_ONE_AT_A_TIME = threading.RLock()  # what is queued is done in its order, whichever thread waits for it
 
 
 class Stream:
@@ -38,8 +42,9 @@ class Stream:
         self._work.append(work)
 
     def run(self) -> None:
-        while self._work:
-            self._work.popleft()()
+        with _ONE_AT_A_TIME:
+            while self._work:
+                self._work.popleft()()
 
     def record_event(self) -> Event:
         return Event(self)
@@ -63,8 +68,9 @@ class Event:
         self._done = True
 
     def synchronize(self) -> None:
-        while not self._done:
-            self._stream._work.popleft()()
+        with _ONE_AT_A_TIME:
+            while not self._done:
+                self._stream._work.popleft()()
 
 
 class Storage:
