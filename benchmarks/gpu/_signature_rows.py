@@ -1,7 +1,8 @@
-"""Signatures of CUDA tensors: the workloads, two peers written in torch, measuring, and the table."""
+"""Signatures of CUDA tensors: the workloads, two peers in torch and two libraries, measuring, the table."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ class Row:
     window : int
         Length of sliding windows, 0 for none.
     peers : tuple of {"tree", "steps"}
-        Those that have the memory, and the time.
+        Those in torch that have the memory, and the time.
     """
 
     name: str
@@ -123,7 +124,20 @@ def steps(x: Any, depth: int) -> Any:
     return torch.cat(levels, dim=-1)
 
 
-PEERS: dict[str, Callable[[Any, int], Any]] = {"tree": tree, "steps": steps}
+def _library(module: str, name: str) -> Callable[[Any, int], Any]:
+    def call(x: Any, depth: int) -> Any:
+        return getattr(importlib.import_module(module), name)(x, depth)
+
+    return call
+
+
+PEERS: dict[str, Callable[[Any, int], Any]] = {
+    "tree": tree,
+    "steps": steps,
+    "pySigLib": _library("pysiglib.torch_api", "sig"),
+    "Signatory": _library("signatory", "signature"),
+}
+LIBRARIES = ("pySigLib", "Signatory")  # for every row that is a plain signature
 
 
 # --- measuring
@@ -169,10 +183,11 @@ def measure(options: Any, guarded: Any) -> list[dict[str, Any]]:
         expected = row.call(x.double().cpu())
         difference = (row.call(x).double().cpu() - expected).abs().max()
         found["difference"] = float(difference / expected.abs().max())
-        for name in row.peers:
+        plain = not (row.stream or row.log or row.window)
+        for name in (*row.peers, *(LIBRARIES if plain else ())):
             try:
                 found[name] = _times(lambda v, f=PEERS[name]: f(v, row.depth), x, options, 1)
-            except RuntimeError as error:  # no memory, for one
+            except Exception as error:  # not there, or no memory
                 found[name] = {"skipped": f"{type(error).__name__}: {error}"[:200]}
         return found
 
@@ -183,7 +198,8 @@ def measure(options: Any, guarded: Any) -> list[dict[str, Any]]:
 def table(results: list[dict[str, Any]], model: dict[str, Any], judge: Any) -> list[list[str]]:
     """The heads, then the rows."""
     heads = ["signatures", "forward", "backward", "model", "kernels of both", "peak memory"]
-    heads += ["tree in torch: forward", "backward", "steps in torch: forward", "backward"]
+    for name in PEERS:
+        heads += [f"{name}: forward", "backward"]
     heads += ["difference from float64", "must reach", "reached", "same bits again"]
     rows = [heads]
     for found in results:

@@ -154,6 +154,14 @@ def test_windows(dtype, lengths):
     compare(numbers(2, 70, 2, dtype=dtype), None, lengths, 3, False, None, windows)
 
 
+@pytest.mark.parametrize(("channels", "depth"), [(2, 1), (12, 2)])
+def test_chunks_of_other_streams(channels, depth, device):
+    x, base = numbers(1, 150, channels, scale=0.1), numbers(1, channels)
+    initial = numbers(1, count_words(channels, depth), seed=2)
+    compare(x, base, None, depth, True, initial, None)
+    assert any(spec.entry == "signature_product_reverse" for spec, *_ in device.runtime.launches)  # chunks
+
+
 def test_windows_through_the_public_function():
     x = numbers(2, 30, 2)
     of_each = [[[20, 25], [0, 3]], [[0, 30], [28, 30]]]
