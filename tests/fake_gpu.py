@@ -24,7 +24,6 @@ import pytest
 from sktime_sdtw.cuda_ext import _compile, _devices, _driver, _runtime
 from sktime_sdtw.cuda_ext._cache import Binary
 
-
 _ONE_AT_A_TIME = threading.RLock()  # what is queued is done in its order, whichever thread waits for it
 
 
