@@ -8,6 +8,7 @@ from above is found by sweeps over the chunks before it, which keep nothing.
 Memory of a group beside its series and results: for each cell of a chunk two tables and five kept numbers, 28
 bytes in float32 and 56 where the arithmetic is double; for each column and chunk two numbers and an exponent,
 12 or 24 bytes; four numbers for each column, and for each row of a chunk where a table is wider than a block.
+Arithmetic is double, too, where the derivative with respect to gamma is wanted.
 Chunks of more than eight rows take the bytes of `second_order_groups` at most: 3.5 for each cell of the whole
 tables, no fewer than 16 MiB and no more than 256 MiB, and a quarter of the device's memory. Double arithmetic
 that float32 needs here and there takes chunks of half the rows.
@@ -83,7 +84,10 @@ def group_second_order(
     values = runtime.zeros(count, store)
     methods, seen = problem.classify(kernels, values)
     for method in seen:
-        _Chunks(kernels, problem, directions, methods, arithmetic_of(method, store), out, budget).run()
+        arithmetic = arithmetic_of(method, store)
+        if "spread" in wanted:  # a sum in which nearly all cancels
+            arithmetic = replace(arithmetic, real=np.dtype(np.float64))
+        _Chunks(kernels, problem, directions, methods, arithmetic, out, budget).run()
     return {"value": values, **out}
 
 

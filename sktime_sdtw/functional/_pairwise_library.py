@@ -229,11 +229,12 @@ def _second_order_kernel(
         scales = weights[i, j]
         scaled = [None if w is None else w * scales[:, None, None] for w in directions]
         scaled.append(None if slopes is None else slopes * scales)
-        second = soft_dtw_second_order(*problem, *scaled, X | Y | GAMMA)
+        second = soft_dtw_second_order(*problem, *scaled, X | Y | (0 if gammas is None else GAMMA))
         useless = scales == 0  # such a pair may be NaN
         _add_rows(of_x, i, second[0].masked_fill_(useless[:, None, None], 0))
         _add_rows(into_y, j, second[1].masked_fill_(useless[:, None, None], 0))
-        of_gamma += second[2].masked_fill_(useless, 0).sum()
+        if gammas is not None:
+            of_gamma += second[2].masked_fill_(useless, 0).sum()
     return of_u, of_x, of_y, of_gamma
 
 
