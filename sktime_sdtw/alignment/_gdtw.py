@@ -30,7 +30,7 @@ class GDTWResult:
     times : ndarray or tensor of shape (n_pairs, n_knots)
         The knots t: times of the target y. After the last knot of a pair with fewer, both repeat the last.
     objective : ndarray or tensor of shape (n_pairs,)
-        What is minimised, at the warp.
+        What is minimised, at the warp. Differentiable for tensors, like `values`.
     lengths : ndarray or tensor of shape (n_pairs,)
         Number of knots of each pair.
     kkt_residual : ndarray or tensor of shape (n_pairs,)
@@ -146,8 +146,8 @@ def gdtw(
     x_lengths, y_lengths : array-like of shape (n_pairs,), default=None
         Number of samples of each signal in a padded array. NaN after the end says the same.
     n_grid : int, default=None
-        Points of the grid on which the search starts. None takes what is good for the lengths: none at all where
-        the search is exact.
+        Points of the grid on which the search starts. None takes what is good for the lengths: none where the
+        search is exact.
     return_gap : bool, default=False
         Whether to search again on a grid four times as fine and tell the difference.
     n_jobs : int, default=None
@@ -182,10 +182,10 @@ def gdtw(
        + \mu \sum_i w_i\, \rho(\varphi_i - g_i).
 
     The problem is not convex. With ``interpolation="linear"`` the cost of the first knots, as a function of
-    where the last of them is, is quadratic piece by piece, and so dynamic programming can be exact: for signals
-    of n times m up to 16384 (times ``1 + n_features`` for other losses than "l2") on the CPU the result is the
-    best of all warps, up to rounding. For longer ones a grid of O(n m) points comes first, then the exact
-    method within eight samples to both sides; `return_gap` tells whether a finer grid finds a better warp.
+    where the last of them is, is quadratic piece by piece, and so dynamic programming can be exact: on the
+    CPU, for signals of n times m up to 16384 (times ``1 + n_features`` for other losses than "l2"), the
+    result is the best of all warps, up to rounding. For longer ones a grid of O(n m) points comes first, then
+    the exact method within eight samples to both sides; `return_gap` tells whether a finer grid finds better.
 
     References
     ----------

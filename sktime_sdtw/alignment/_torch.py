@@ -13,6 +13,7 @@ from . import _problem
 from ._gdtw import GDTWResult, check_grid, pad
 from ._problem import LOSSES, Penalty, Problem, Signals
 from ._solver import Solution, gradient, solve
+from ._torch_objective import objective
 
 _TENSORS = "Tensor x, Tensor x_times, Tensor? x_slopes, Tensor y, Tensor times, Tensor low, Tensor high, "
 _TENSORS += (
@@ -202,7 +203,12 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     slope_min = _read_slopes(o["slope_min"], times, 0.0, "slope_min")
     slope_max = _read_slopes(o["slope_max"], times, torch.inf, "slope_max")
     slopes = _pchip(x_times, x, x_lengths) if o["interpolation"] == "cubic" else None
-    warp, _, holds, ties, objective, residual = _forward(
+    reg, cumulative = (
+        _read_weights(o["reg"], x, "reg"),
+        _read_weights(o["reg_cumulative"], x, "reg_cumulative"),
+    )
+    is_endpoint = o["mode"] == "endpoint"
+    warp, cell, holds, ties, value, residual = _forward(
         x,
         x_times,
         slopes,
@@ -212,11 +218,11 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
         high,
         slope_min,
         slope_max,
-        _read_weights(o["reg"], x, "reg"),
-        _read_weights(o["reg_cumulative"], x, "reg_cumulative"),
+        reg,
+        cumulative,
         x_lengths,
         lengths,
-        o["mode"] == "endpoint",
+        is_endpoint,
         data.code,
         data.delta,
         penalty.code,
@@ -226,7 +232,24 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     )
     last = torch.minimum(torch.arange(times.shape[1], device=times.device), lengths[:, None] - 1)
     times = times.gather(1, last)
-    found = (warp.to(dtype), times.to(dtype), objective.to(dtype), lengths, residual, holds, ties)
+    if warp.requires_grad:
+        value = objective(
+            warp,
+            cell,
+            x,
+            x_times,
+            slopes,
+            targets,
+            times,
+            reg,
+            cumulative,
+            x_lengths,
+            lengths,
+            is_endpoint,
+            data,
+            penalty,
+        )
+    found = (warp.to(dtype), times.to(dtype), value.to(dtype), lengths, residual, holds, ties)
     return GDTWResult(*(field[0] for field in found) if single else found)
 
 

@@ -37,8 +37,8 @@ class DecDTW(torch.nn.Module):
     Backward differentiates the conditions of optimality on the active set of the solution, in time and memory
     linear in the number of knots. The gradient is exact where the warp is differentiable. At a knot that is
     held by a sample of x (see `kinks` of the result) the values of x have no first-order effect, which the
-    gradient says; ``interpolation="cubic"`` has no such knots. There is no second derivative: asking for one
-    raises an error.
+    gradient says; ``interpolation="cubic"`` has no such knots. The `objective` that `solve` returns is
+    differentiable, too. There are no second derivatives: asking for one raises an error.
 
     References
     ----------
@@ -123,7 +123,22 @@ class DecDTW(torch.nn.Module):
         x_lengths: Any = None,
         y_lengths: Any = None,
     ) -> GDTWResult:
-        """Align, and tell all that is known about the warps; see `forward`."""
+        """Align, and tell all that is known about the warps; see `forward`.
+
+        Parameters
+        ----------
+        x, y : Tensor of shape (batch, n, features) and (batch, m, features)
+            Sources and targets.
+        x_times, y_times : Tensor of shape (batch, n) and (batch, m), default=None
+            Times of the samples.
+        x_lengths, y_lengths : Tensor or sequence of int of shape (batch,), default=None
+            Number of samples of each signal.
+
+        Returns
+        -------
+        GDTWResult
+            Warps and objectives, both differentiable, and diagnostics.
+        """
         times: dict[str, Any] = {"x_times": x_times, "y_times": y_times}
         lengths: dict[str, Any] = {"x_lengths": x_lengths, "y_lengths": y_lengths}
         return gdtw(x, y, reg=self.reg, mode=self.mode, **times, **lengths, **self.options)
