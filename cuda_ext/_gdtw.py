@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sktime_sdtw.alignment._problem import Problem
 
 # As in gdtw_problem.cuh, gdtw_grid.cuh and gdtw_polish.cuh.
-THREADS, GRID_ROOM, LINK_ROOM = 256, 2056, 4
+THREADS, GRID_ROOM, LINK_ROOM, SHORT_PAIR, LEAP = 256, 2056, 4, 16384, 8
 NO_ROOM = 2
 # Points of the boxes that the search looks at, at most.
 LEAST_GRID = 257
@@ -148,7 +148,6 @@ def solve(
     settings: Settings,
     room: Room,
     grid: int = 0,
-    rounds: int = 1,
     look: bool = True,
 ) -> Found:
     """Solve all pairs, as `_core.gdtw`.
@@ -161,8 +160,6 @@ def solve(
     room : Room
     grid : int
         Points of the first grid; 0 chooses.
-    rounds : int
-        Of the search beyond the first minimum.
     look : bool
         Whether to wait until the device says what is wrong with the input. Otherwise such pairs are NaN.
 
@@ -187,7 +184,6 @@ def solve(
         arguments: list[Argument] = [
             *_problem(warping, settings),
             np.int32(grid),
-            np.int32(rounds),
             *(np.int64(number) for number in (room.longest_x, room.longest, points, joints)),
             runtime.empty(blocks * numbers, np.float64),
             np.int64(numbers),
@@ -263,9 +259,7 @@ def raise_first(codes: NDArray[np.int32], room: Room) -> None:
 # --- arrays
 
 
-def solve_arrays(
-    runtimes: Sequence[Runtime], problem: Problem, grid: int, rounds: int
-) -> dict[str, NDArray[Any]]:
+def solve_arrays(runtimes: Sequence[Runtime], problem: Problem, grid: int) -> dict[str, NDArray[Any]]:
     """Solve pairs in the memory of the host, shared among devices; the fields of `Found` by name."""
     cuts = np.linspace(0, len(problem.sources), len(runtimes) + 1).astype(np.int64)
     shares = [(r, int(a), int(b)) for r, a, b in zip(runtimes, cuts[:-1], cuts[1:], strict=True) if a < b]
@@ -281,7 +275,7 @@ def solve_arrays(
             problem.penalty.delta,
         )
         try:
-            found = solve(runtime, warping, settings, room, grid, rounds)
+            found = solve(runtime, warping, settings, room, grid)
         except UnsolvedPairError as error:
             raise error.moved(first) from None
         return {
@@ -330,18 +324,21 @@ def upload(runtime: Runtime, problem: Problem, first: int, last: int) -> tuple[W
 
 def first_grid(room: Room) -> int:
     """Points of the first grid at most, as gdtw.cu chooses them."""
-    return 2049 if room.longest <= 160 else min(max(2 * room.longest_x, 1025), 2049)
+    return min(max(2 * room.longest_x, 1025), 2049)
 
 
-def node_room(general: bool, n_features: int) -> tuple[int, int]:
-    """Corners of the curve of a knot, and the jumps and bends of one of its two halves, at most."""
-    return (4 * n_features + 8, 2 * n_features + 2) if general else (4, 0)
+def curve_rooms(room: Room, general: bool, n_features: int) -> tuple[int, int]:
+    """Corners of the curve of one knot, and of those of all knots of a pair, at most."""
+    corners, short = (2 * n_features + 4, 4 * SHORT_PAIR) if general else (2, 2 * SHORT_PAIR)
+    whole = (room.longest_x - 1) * corners
+    node = min(whole, max(short // 2, 2 * LEAP * corners))
+    return node, min(room.longest * whole, max(short, room.longest * 2 * LEAP * corners))
 
 
 def joint_rooms(room: Room, general: bool, n_features: int, look: bool) -> Iterator[int]:
     """How many joints a chain has room for, at the first launch and at the next where that was too little."""
-    growth = node_room(general, n_features)[0] + LINK_ROOM + 2
-    most = growth * room.longest * (room.longest + 1) // 2 + LINK_ROOM
+    node, nodes = curve_rooms(room, general, n_features)
+    most = (nodes + room.longest * (LINK_ROOM + 2)) * (room.longest + 1) // 2 + node
     if look and USUAL_JOINTS * room.longest < most:
         yield USUAL_JOINTS * room.longest
     yield most
@@ -349,11 +346,11 @@ def joint_rooms(room: Room, general: bool, n_features: int, look: bool) -> Itera
 
 def scratch(room: Room, general: bool, n_features: int, points: int, joints: int) -> tuple[int, int]:
     """How many numbers and integers a block needs, as `set_up` in gdtw_setup.cuh hands them out."""
-    m, (corners, events) = room.longest, node_room(general, n_features)
-    curve = min(m * (corners + LINK_ROOM + 2), joints + corners + 2)
-    numbers = 15 * m + 2 * m * (corners + LINK_ROOM) + 3 * THREADS * events + 4 * curve + 3 * joints
+    m, (node, nodes) = room.longest, curve_rooms(room, general, n_features)
+    events = THREADS * (2 * n_features + 2) if general else 0
+    numbers = 14 * m + 2 * (nodes + m * LINK_ROOM) + 3 * events + 4 * (joints + node + 2) + 4 * joints
     numbers += 2 * room.longest_x + points + (2 * points if points > GRID_ROOM else 0)
-    return numbers, 13 * m + m * points
+    return numbers, 12 * m + m * points
 
 
 def backward_scratch(room: Room, n_features: int, smooth: bool) -> tuple[int, int]:

@@ -56,51 +56,49 @@ ROUTINE void around(Work &w, Row costs, Row from, double *warp, int first_count,
     improve(w, costs, from, w.box_low, w.box_high, count, warp);
 }
 
-// Solves another warp to the end and keeps it where it is better.
-ROUTINE bool keep_better(Work &w, double *warp, double &best) {
-    const double value = polish(w, w.other);
-    const bool better = value < best - 1e-12 * fabs(best);
-    if (better) {
-        best = value;
-        copy(w.pair.m, w.other, warp);
-    }
-    return better;
-}
-
-template <class Row>
-DEVICE void search(Work &w, Row costs, Row from, int grid, int rounds, double *warp) {
+// Cubics have no chain of their own: the best of some minima.
+template <class Row> DEVICE void search_smooth(Work &w, Row costs, Row from, int count, double *warp) {
     const int m = w.pair.m;
-    const int count = grid > 0 ? grid : m <= 160 ? 2049 : minimum(maximum(2 * w.pair.n, 1025), 2049);
-    begin(w, warp);
     improve(w, costs, from, w.low, w.high, count, warp);
-    for (int r = 0; r < 2; ++r) around(w, costs, from, warp, count, r ? 2.0 : 8.0, 65);
-    relax(w, warp, 1.0);
-    double best = polish(w, warp);
+    around(w, costs, from, warp, count, 8, 65);
+    around(w, costs, from, warp, count, 2, 65);
+    double best = polish_smooth(w, warp);
     // Short signals can afford a second search, on points between those of the first.
-    if (m <= 160) {
-        begin(w, w.other);
-        improve(w, costs, from, w.low, w.high, 3 * count / 4, w.other);
-        relax(w, w.other, 1.0);
-        keep_better(w, warp, best);
-    }
-    // What lies beyond a barrier nearby may be better: barriers that the corners of x raise are stepped over, others by
-    // finer grids in boxes around the minimum.
-    int failed = 0;
-    for (int r = 0; r < rounds && failed < 2 && !w.full; ++r, ++failed) {
-        for (int s = 0; s < 3; ++s) {
+    for (bool again = m <= 160, better = true; (again || better) && !w.full; again = false) {
+        if (again) {
+            begin(w, w.other);
+            improve(w, costs, from, w.low, w.high, 3 * count / 4, w.other);
+        } else {
             copy(m, warp, w.other);
-            if (s < 2)
-                relax(w, w.other, s ? 0.5 : 3.0);
-            else
-                around(w, costs, from, w.other, count, r % 2 ? 4.0 : 16.0, 257);
-            if (keep_better(w, warp, best)) failed = -1;
+            around(w, costs, from, w.other, count, 16, 257);
+        }
+        const double value = polish_smooth(w, w.other);
+        better = again || value < best - 1e-12 * fabs(best);
+        if (value < best - 1e-12 * fabs(best)) {
+            best = value;
+            copy(m, w.other, warp);
         }
     }
-    polish(w, warp);
+    polish_smooth(w, warp);
+}
+
+template <class Row> DEVICE void search(Work &w, Row costs, Row from, int grid, double *warp) {
+    const int n = w.pair.n, count = grid > 0 ? grid : minimum(maximum(2 * n, 1025), 2049);
+    begin(w, warp);
+    if (w.pair.is_smooth()) {
+        search_smooth(w, costs, from, count, warp);
+        return;
+    }
+    // Short signals: over the whole of x at once. What is best of all stays so, but for rounding.
+    if (!w.is_short) {
+        improve(w, costs, from, w.low, w.high, count, warp);
+        leap(w, warp, LEAP);
+    }
+    for (int reach = w.is_short ? n : 1; reach; reach = reach > 1 ? 1 : 0) polish_linear(w, warp, reach);
 }
 
 KERNEL void __launch_bounds__(THREADS)
-    gdtw(PARAMETERS, int grid, int rounds, int64 longest_x, int64 longest, int64 points, int64 room, double *numbers,
+    gdtw(PARAMETERS, int grid, int64 longest_x, int64 longest, int64 points, int64 room, double *numbers,
          int64 n_numbers, int *integers, int64 n_integers, int64 width, double *warps, int *cells, int *holds,
          int *ties, double *objectives, double *residuals, int *statuses) {
     SHARED_ARRAY(Work, works, 1);
@@ -125,7 +123,7 @@ KERNEL void __launch_bounds__(THREADS)
             const Pair p = pair_of(problem, b);
             status = check(p, partial);
             if (thread_index() == 0 && status == FINE) {
-                set_up(w, p, partial, longest_x, longest, points, room,
+                set_up(w, p, partial, grid <= 0, longest_x, longest, points, room,
                        {own_numbers + (WIDE_GRID ? 2 * points : 0), integers + block_index() * n_integers});
                 outcome[0] = reach(w, 1e3 * w.tolerance) ? FINE : NO_WARP;
             }
@@ -135,10 +133,10 @@ KERNEL void __launch_bounds__(THREADS)
         if (status == FINE) {
             make_links(w);
             fill_jumps(w);
-            search(w, costs, from, grid, rounds, warp);
+            search(w, costs, from, grid, warp);
             active_set(w, warp, cell, hold, tie, 0);
             value = objective(w.pair, partial, warp);
-            missed = residual(w, warp, hold, tie);
+            missed = residual(w, warp);
             status = w.full ? NO_ROOM : is_finite(value) ? FINE : TOO_LARGE;
         }
         finish(status, lengths[b], width, warp, cell, hold, tie);

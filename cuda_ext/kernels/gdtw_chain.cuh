@@ -1,15 +1,27 @@
-// Exact minimum of a convex function along a chain in one sweep, by one warp. The twin of cpu_ext/gdtw/chain.hpp, which
-// says how: the corners of two polylines are merged by slope (to pass a link) or by place (to pass a knot).
+// Exact minimum along a chain in one sweep, by one warp. The twin of cpu_ext/gdtw/chain.hpp, which says how: the corners of
+// two polylines are merged by slope (to pass a link) or by place (to pass a knot), and what folds back is cut where the
+// areas of the loop are equal.
 //
 // There the corners are taken one after the other. Here a lane takes a corner: where it lies among those of the other
-// curve, which is short or sorted, gives its place in the result, and no lane waits for its neighbour.
+// curve gives its place in the result, and no lane waits for its neighbour. Only the link of a curve that falls somewhere,
+// so that the result may fold, is passed by one lane, and so are corners left out.
+
+struct Joint {
+    double at, from, step, slope;
+};
 
 struct Chain {
     Curve curve, next;
-    double *from, *step, *slope;  // joints: corners of a curve and a link, added up
-    int *ends;                    // of the joints of each step
-    int room;                     // for joints; where it does not suffice, `full` is set
+    double *at, *from, *step, *slope;  // joints: corners of a curve and a link, added up
+    int *ends;                         // of the joints of each step
+    int room;                          // for joints; where it does not suffice, `full` is set
     bool full;
+    double slack;  // corners between which the cost changes by less are left out
+
+    DEVICE Joint joint(int k) const { return {at[k], from[k], step[k], slope[k]}; }
+    DEVICE void put(int k, const Joint &joint) {
+        at[k] = joint.at, from[k] = joint.from, step[k] = joint.step, slope[k] = joint.slope;
+    }
 };
 
 DEVICE double between(double x0, double y0, double x1, double y1, double x) {
@@ -41,6 +53,12 @@ DEVICE int count_below(const double *sorted, int count, double at, bool or_at) {
     return low;
 }
 
+DEVICE Joint joint_between(const Joint &a, const Joint &b, double at) {
+    const double t = b.at > a.at ? clamp((at - a.at) / (b.at - a.at), 0.0, 1.0) : 0.0;
+    const double from = a.from + t * (b.from - a.from);
+    return {at, from, a.step == b.step ? a.step : at - from, a.slope + t * (b.slope - a.slope)};
+}
+
 DEVICE void start_chain(Chain &chain, const Curve &node) {
     for (int k = lane(); k < node.count; k += 32) {
         chain.curve.at[k] = node.at[k];
@@ -50,9 +68,128 @@ DEVICE void start_chain(Chain &chain, const Curve &node) {
     sync_warp();
 }
 
+// The joints of a link, by one lane: those of a curve that falls, with its folds cut.
+struct Folds {
+    Chain &chain;
+    const Curve &link;
+    int begin, size;
+    // Where a fold is above the lowest branch: where it has come to, by how much, and the joint before on that branch.
+    bool above;
+    int below;
+    double excess;
+    Joint point;
+
+    DEVICE void push(const Joint &joint) {
+        if (size < chain.room)
+            chain.put(size++, joint);
+        else
+            chain.full = true;
+    }
+    DEVICE Joint below_at(double at) const {
+        return joint_between(chain.joint(below), chain.joint(minimum(below + 1, size - 1)), at);
+    }
+    DEVICE void take_over(const Joint &old, const Joint &fresh) {
+        size = below + 1;
+        push(old);
+        push(fresh);
+        above = false;
+    }
+    DEVICE void add(const Joint &joint) {
+        while (above) {
+            // The lowest branch so far is joints below and below + 1; the new one has come to `point`.
+            if (below + 1 >= size) {
+                take_over(chain.joint(size - 1), point);
+                break;
+            }
+            const double next = chain.at[below + 1], start = point.at, end = minimum(joint.at, next);
+            const Joint low0 = below_at(start), low1 = below_at(end), high1 = joint_between(point, joint, end);
+            const double width = end - start, a = low0.slope - point.slope, b = low1.slope - high1.slope;
+            const double area = 0.5 * (a + b) * width;
+            if (area >= excess) {
+                const double root = sqrt(maximum(a * a + 2 * (b - a) * excess / width, 0.0));
+                const double move = a + root > 0 ? minimum(2 * excess / (a + root), width) : width;
+                const double at = width > 0 ? start + move : start;
+                take_over(below_at(at), joint_between(point, joint, at));
+                break;
+            }
+            excess -= area;
+            point = high1;
+            if (end == next) ++below;
+            if (end == joint.at) {
+                point = joint;
+                return;
+            }
+        }
+        push(joint);
+    }
+    // Behind a fall to the corner (at, slope), of which the link is read before its corner j, from its corner `before`.
+    DEVICE void fold(int before, int j, double start_at, double start_slope) {
+        const Joint last = above ? point : chain.joint(size - 1);
+        const double shortest = place(link, j, start_slope);
+        const Joint first = {start_at + shortest, start_at, shortest, start_slope};
+        if (!(first.step < last.step)) {
+            add(first);
+            return;
+        }
+        // How much higher than the lowest branch so far the new one begins.
+        double area = 0, at = last.step, slope = last.slope;
+        for (int k = before - 1; k >= j - 1; --k) {
+            const double to = k >= j ? link.at[k] : first.step, to_slope = k >= j ? link.slope[k] : first.slope;
+            area -= 0.5 * (slope + to_slope) * (at - to);
+            at = to, slope = to_slope;
+        }
+        if (!above) excess = 0, below = size - 1;
+        above = true;
+        Joint here = below_at(last.at);
+        while (below > begin && chain.at[below] > first.at) {
+            const Joint to = chain.joint(below);
+            area += 0.5 * (here.slope + to.slope) * (here.at - to.at), here = to, --below;
+        }
+        const Joint to = below_at(first.at);
+        area += 0.5 * (here.slope + to.slope) * (here.at - to.at);
+        excess += area;
+        point = first;
+        if (excess <= 0) take_over(to, first);
+    }
+};
+
+ROUTINE int fold_link(Chain &chain, const Curve &link, int begin) {
+    Folds folds = {chain, link, begin, begin, false, 0, 0, {0, 0, 0, 0}};
+    const Curve &curve = chain.curve;
+    const int n = curve.count;
+    for (int i = 0, j = 0; i < n && !chain.full;) {
+        int last = i;
+        while (last + 1 < n && curve.slope[last + 1] >= curve.slope[last]) ++last;
+        if (i) {
+            const int before = j;
+            while (j && link.slope[j - 1] >= curve.slope[i]) --j;
+            folds.fold(before, j, curve.at[i], curve.slope[i]);
+            ++i;
+        }
+        while (i <= last || (last + 1 == n && j < link.count)) {
+            const bool first = j == link.count || (i <= last && curve.slope[i] <= link.slope[j]);
+            const double slope = first ? curve.slope[i] : link.slope[j];
+            const double from = first ? curve.at[i] : place(curve, i, slope);
+            const double step = first ? place(link, j, slope) : link.at[j];
+            folds.add({from + step, from, step, slope});
+            first ? ++i : ++j;
+        }
+    }
+    return folds.size;
+}
+
 // The curve becomes the joints [first, last) of the infimal convolution with the link.
 ROUTINE void pass_link(Chain &chain, const Curve &link, int first, int &last) {
     const Curve &curve = chain.curve;
+    bool falls = false;
+    for (int k = lane() + 1; k < curve.count; k += 32) falls = falls || curve.slope[k] < curve.slope[k - 1];
+    if (any(falls)) {
+        if (lane() == 0) last = fold_link(chain, link, first);
+        chain.full = shuffle(static_cast<int>(chain.full), 0) != 0;
+        last = shuffle(last, 0);
+        sync_warp();
+        return;
+    }
     last = first + curve.count + link.count;
     if (last > chain.room) {
         chain.full = true;
@@ -61,51 +198,66 @@ ROUTINE void pass_link(Chain &chain, const Curve &link, int first, int &last) {
     // What comes with the same slope comes from the curve first.
     for (int k = lane(); k < curve.count; k += 32) {
         const double s = curve.slope[k];
-        const int before = count_below(link.slope, link.count, s, false), to = first + k + before;
-        chain.from[to] = curve.at[k];
-        chain.step[to] = place(link, before, s);
-        chain.slope[to] = s;
+        const int before = count_below(link.slope, link.count, s, false);
+        const double step = place(link, before, s);
+        chain.put(first + k + before, {curve.at[k] + step, curve.at[k], step, s});
     }
     if (lane() < link.count) {
         const double s = link.slope[lane()];
-        const int before = count_below(curve.slope, curve.count, s, true), to = first + lane() + before;
-        chain.from[to] = place(curve, before, s);
-        chain.step[to] = link.at[lane()];
-        chain.slope[to] = s;
+        const int before = count_below(curve.slope, curve.count, s, true);
+        const double from = place(curve, before, s);
+        chain.put(first + lane() + before, {from + link.at[lane()], from, link.at[lane()], s});
     }
     sync_warp();
 }
 
-DEVICE double joint_at(const Chain &chain, int k) { return chain.from[k] + chain.step[k]; }
-
-// Joints of [first, last) below a place, or at it.
-DEVICE int joints_below(const Chain &chain, int first, int last, double at, bool or_at) {
-    int low = first, high = last;
-    while (low < high) {
-        const int middle = (low + high) / 2;
-        const double here = joint_at(chain, middle);
-        if (here < at || (or_at && here == at))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low - first;
-}
 DEVICE double joint_slope(const Chain &chain, int first, int last, int before, double at) {
     if (before == 0) return chain.slope[first];
     if (before == last - first) return chain.slope[last - 1];
     const int k = first + before;
-    return between(joint_at(chain, k - 1), chain.slope[k - 1], joint_at(chain, k), chain.slope[k], at);
+    return between(chain.at[k - 1], chain.slope[k - 1], chain.at[k], chain.slope[k], at);
+}
+
+// Corners one after the other, by one lane: rounding must not bend the curve backwards, and between corners that hardly
+// matter there is a straight line, also instead of a jump or a fall.
+ROUTINE int straighten(const Curve &curve, double slack) {
+    int n = 0;
+    double left_out = 0;
+    for (int k = 0; k < curve.count; ++k) {
+        const double at = curve.at[k];
+        double slope = curve.slope[k];
+        if (n) {
+            const double last_at = curve.at[n - 1], last_slope = curve.slope[n - 1];
+            if (last_at == at && last_slope == slope) continue;
+            if (last_at < at) slope = maximum(slope, last_slope);
+            const int count = n > 1 && curve.at[n - 2] == last_at ? 2 : 1;
+            if (slack > 0 && last_at < at && n > count) {
+                const double before_at = curve.at[n - count - 1], before = curve.slope[n - count - 1];
+                const double area = 0.5 * ((curve.at[n - count] - before_at) * (before + curve.slope[n - count]) +
+                                           (at - last_at) * (last_slope + slope) - (at - before_at) * (before + slope));
+                if (before_at != last_at && slope >= before && fabs(left_out + area) <= slack) {
+                    left_out += area;
+                    n -= count;
+                    curve.at[n] = at, curve.slope[n] = slope, ++n;
+                    continue;
+                }
+            }
+        }
+        left_out = 0;
+        curve.at[n] = at, curve.slope[n] = slope, ++n;
+    }
+    return n;
 }
 
 // The joints become a curve again with the knot's own function, over the bounds that its curve begins and ends with.
 ROUTINE void pass_node(Chain &chain, const Curve &node, int first, int last) {
     const double least_at = node.at[0], greatest_at = node.at[node.count - 1];
-    double low = maximum(joint_at(chain, first), least_at), high = minimum(joint_at(chain, last - 1), greatest_at);
+    double low = maximum(chain.at[first], least_at), high = minimum(chain.at[last - 1], greatest_at);
     // Apart by rounding only: whether the constraints leave a warp was found out before.
     if (low > high) low = high = clamp(0.5 * (low + high), least_at, greatest_at);
-    const int joints_to = joints_below(chain, first, last, low, true);
-    const int joints_end = maximum(joints_below(chain, first, last, high, false), joints_to);
+    const double *const at = chain.at + first;
+    const int joints_to = count_below(at, last - first, low, true);
+    const int joints_end = maximum(count_below(at, last - first, high, false), joints_to);
     const int nodes_to = count_below(node.at, node.count, low, true);
     const int nodes_end = maximum(count_below(node.at, node.count, high, false), nodes_to);
     const int inner_joints = joints_end - joints_to, inner_nodes = nodes_end - nodes_to;
@@ -113,30 +265,29 @@ ROUTINE void pass_node(Chain &chain, const Curve &node, int first, int last) {
     out.count = inner_joints + inner_nodes + 2;
     // Of equal places joints come first.
     for (int k = lane(); k < inner_joints; k += 32) {
-        const double at = joint_at(chain, first + joints_to + k);
-        const int before = count_below(node.at, node.count, at, false);
+        const int before = count_below(node.at, node.count, at[joints_to + k], false);
         const int to = 1 + k + before - nodes_to;
-        out.at[to] = at;
-        out.slope[to] = chain.slope[first + joints_to + k] + slope_at(node, before, at);
+        out.at[to] = at[joints_to + k];
+        out.slope[to] = chain.slope[first + joints_to + k] + slope_at(node, before, at[joints_to + k]);
     }
-    // The ends, which take what is steepest at the lower and flattest at the upper, and the corners of the node.
+    // The ends, which take what is right of the lower and left of the upper, and the corners of the node.
     for (int k = lane(); k < inner_nodes + 2; k += 32) {
         const bool is_low = k == 0, is_high = k == 1;
         const int corner = is_low ? nodes_to : is_high ? nodes_end : nodes_to + k - 2;
-        const double at = is_low ? low : is_high ? high : node.at[corner];
-        const int joints = is_low ? joints_to : is_high ? joints_end : joints_below(chain, first, last, at, true);
-        const double own = is_low || is_high ? slope_at(node, corner, at) : node.slope[corner];
+        const double here = is_low ? low : is_high ? high : node.at[corner];
+        const int joints = is_low ? joints_to : is_high ? joints_end : count_below(at, last - first, here, true);
+        const double own = is_low || is_high ? slope_at(node, corner, here) : node.slope[corner];
         const int to = is_low ? 0 : is_high ? out.count - 1 : 1 + (k - 2) + joints - joints_to;
-        out.at[to] = at;
-        out.slope[to] = joint_slope(chain, first, last, joints, at) + own;
+        out.at[to] = here;
+        out.slope[to] = joint_slope(chain, first, last, joints, here) + own;
     }
     sync_warp();
-    // Rounding must not bend the curve backwards.
-    bool bent = false;
-    for (int k = lane() + 1; k < out.count; k += 32) bent = bent || out.slope[k] < out.slope[k - 1];
+    bool bent = chain.slack > 0;
+    for (int k = lane() + 1; k < out.count; k += 32)
+        bent = bent || (out.slope[k] < out.slope[k - 1] && out.at[k] > out.at[k - 1]);
     if (any(bent)) {
-        if (lane() == 0)
-            for (int k = 1; k < out.count; ++k) out.slope[k] = maximum(out.slope[k], out.slope[k - 1]);
+        if (lane() == 0) out.count = straighten(out, chain.slack);
+        out.count = shuffle(out.count, 0);
         sync_warp();
     }
     const Curve old = chain.curve;
@@ -144,13 +295,27 @@ ROUTINE void pass_node(Chain &chain, const Curve &node, int first, int last) {
     chain.next = old;
 }
 
-// Where the curve crosses zero; where it lies on zero, as near as can be.
-DEVICE double minimiser(const Curve &curve, double near) {
-    const int k = count_below(curve.slope, curve.count, 0.0, false);
-    if (k == curve.count) return curve.at[k - 1];
-    const double lowest = k == 0 ? curve.at[0] : place(curve, k, 0.0);
-    if (curve.slope[k] != 0) return lowest;
-    return clamp(near, lowest, curve.at[count_below(curve.slope, curve.count, 0.0, true) - 1]);
+// The least of all places; of several, the one nearest to `near`.
+ROUTINE double minimiser(const Curve &curve, double near) {
+    double best = infinity(), at = curve.at[0], value = 0, scale = 0;
+    auto consider = [&](double x, double f) {
+        const double slack = 1e-15 * scale;
+        if (f < best - slack || (f <= best + slack && fabs(x - near) < fabs(at - near)))
+            best = minimum(best, f), at = x;
+    };
+    consider(at, 0);
+    for (int k = 1; k < curve.count; ++k) {
+        const double a = curve.at[k - 1], b = curve.at[k], slope = curve.slope[k - 1], end = curve.slope[k];
+        if (slope < 0 && end > 0) {
+            const double x = between(slope, a, end, b, 0.0);
+            consider(x, value + 0.5 * slope * (x - a));
+        }
+        if (slope == 0 && end == 0) consider(clamp(near, a, b), value);
+        value += 0.5 * (slope + end) * (b - a);
+        scale = maximum(scale, fabs(value));
+        consider(b, value);
+    }
+    return at;
 }
 
 // The minimiser of all, from the last knot back. ties[i] says whether step i is at a corner of its link. The last knot is
@@ -159,26 +324,23 @@ ROUTINE void trace(const Chain &chain, const Curve &links, int room, const int *
                    int *ties) {
     double goal = warp[m - 1];
     for (int i = m - 2; i >= 0; --i) {
-        const int first = i ? chain.ends[i - 1] : 0, last = chain.ends[i];
-        const int k = first + minimum(joints_below(chain, first, last, goal, false), last - first - 1);
-        const int previous = k > first ? k - 1 : k;
-        const double after_from = chain.from[k], after_step = chain.step[k];
-        const double before_from = chain.from[previous], before_step = chain.step[previous];
-        const double a = before_from + before_step, b = after_from + after_step;
-        const double t = b > a ? clamp((goal - a) / (b - a), 0.0, 1.0) : 1.0;
+        const int first = i ? chain.ends[i - 1] : 0, count = chain.ends[i] - first;
+        const int k = first + minimum(count_below(chain.at + first, count, goal, false), count - 1);
+        const Joint after = chain.joint(k), before = chain.joint(k > first ? k - 1 : k);
+        const double t = after.at > before.at ? clamp((goal - before.at) / (after.at - before.at), 0.0, 1.0) : 1.0;
         const bool at_end = t == 1.0 || k == first;
-        goal = at_end || before_from == after_from ? after_from : before_from + t * (after_from - before_from);
+        goal = at_end || before.from == after.from ? after.from : before.from + t * (after.from - before.from);
         int tie = FREE;
-        if (at_end || before_step == after_step) {
+        if (at_end || before.step == after.step) {
             const double *link = links.at + i * room;
-            const int count = link_counts[i];
-            if (after_step == link[0])
+            const int corners = link_counts[i];
+            if (after.step == link[0])
                 tie = LEAST;
-            else if (after_step == link[count - 1])
+            else if (after.step == link[corners - 1])
                 tie = GREATEST;
             else
-                for (int c = 1; c < count; ++c)
-                    if (link[c] == after_step && link[c - 1] == after_step) tie = MEAN;
+                for (int c = 1; c < corners; ++c)
+                    if (link[c] == after.step && link[c - 1] == after.step) tie = MEAN;
         }
         if (lane() == 0) {
             warp[i] = goal;

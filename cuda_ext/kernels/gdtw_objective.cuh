@@ -71,16 +71,22 @@ ROUTINE double objective(const Pair &p, SharedPointer<double> partial, const dou
     return block_sum(partial, sum);
 }
 
-// Derivative of the cost of knot i towards `direction` (-1 or 1) where x is read in segment k. The residual of feature
-// `zero` is taken as zero, which it is but for rounding.
-ROUTINE double node_slope(const Pair &p, int i, double at, int k, double direction, int zero = -1) {
+// Derivative of the cost of knot i towards `direction` (-1 or 1) where x is read in segment k. Kinks that lie within
+// `slack` are taken to lie at this very time.
+ROUTINE double node_slope(const Pair &p, int i, double at, int k, double direction, double slack = 0) {
     double sum = 0;
     const double *y = p.y + i * p.d;
     for (int c = 0; c < p.d; ++c) {
         const Reading read = read_source(p, k, at, c);
-        sum += p.data.slope(c == zero ? 0.0 : read.value - y[c], direction * read.slope) * read.slope;
+        double r = read.value - y[c];
+        const double rounding = 1e-15 * (fabs(read.value) + fabs(y[c]));
+        if (slack > 0 && fabs(r) <= slack * fabs(read.slope) + rounding) r = 0;
+        sum += p.data.slope(r, direction * read.slope) * read.slope;
     }
-    if (p.cumulative > 0) sum += p.cumulative * p.penalty.slope(at - identity(p, i), direction);
+    if (p.cumulative > 0) {
+        const double e = at - identity(p, i);
+        sum += p.cumulative * p.penalty.slope(fabs(e) <= slack ? 0 : e, direction);
+    }
     return weight(p, i) * sum;
 }
 ROUTINE double node_curvature(const Pair &p, int i, double at, int k) {
@@ -94,8 +100,9 @@ ROUTINE double node_curvature(const Pair &p, int i, double at, int k) {
     if (p.cumulative > 0) sum += p.cumulative * p.penalty.curvature(at - identity(p, i));
     return weight(p, i) * sum;
 }
-DEVICE double link_slope(const Pair &p, int i, double rise, double direction = 0) {
-    return p.reg * p.penalty.slope(rise / step_of(p, i) - p.mean_slope, direction);
+DEVICE double link_slope(const Pair &p, int i, double rise, double direction = 0, double slack = 0) {
+    const double e = fabs(rise - target(p, i)) <= slack ? 0 : rise / step_of(p, i) - p.mean_slope;
+    return p.reg * p.penalty.slope(e, direction);
 }
 DEVICE double link_curvature(const Pair &p, int i, double rise) {
     const double dt = step_of(p, i);

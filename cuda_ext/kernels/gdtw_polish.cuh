@@ -6,8 +6,8 @@ struct Work {
     Pair pair;
     double span, tolerance;
     SharedPointer<double> partial;
-    double *low, *high, *box_low, *box_high, *other, *trial, *before, *left, *right;
-    int *up, *ties, *trial_ties, *cell, *holds;
+    double *low, *high, *box_low, *box_high, *other, *trial, *left, *right;
+    int *ties, *trial_ties, *cell, *holds;
     Curve nodes, links;  // of all knots, each with its room
     int *node_counts, *link_counts;
     int node_room;
@@ -19,9 +19,12 @@ struct Work {
     int *places, *numbers, *choices;
     double *spacings, *distances, *jumps, *candidates;
     int stride;
+    bool is_short;
     int full;
 };
 constexpr int LINK_ROOM = 4;
+// Samples times knots (and features, unless squared) up to which a pair is searched at once; segments of a leap.
+constexpr int SHORT_PAIR = 16384, LEAP = 8;
 
 DEVICE Curve node_curve(const Work &w, int i) {
     return {w.nodes.at + static_cast<int64>(i) * w.node_room, w.nodes.slope + static_cast<int64>(i) * w.node_room, 0};
@@ -40,17 +43,14 @@ DEVICE void make_links(Work &w) {
     sync_block();
 }
 
-DEVICE bool on_sample(const Pair &p, int i, double at, int k) {
-    return at == p.x_times[k] && k > 0 && p.floor(i) < at && at < p.ceiling(i);
-}
-
 // The exact minimum where the knots' costs are as their curves say: to trial and trial_ties.
-ROUTINE void solve_chain(Work &w, const double *warp) {
+ROUTINE void solve_chain(Work &w, const double *warp, double slack) {
     const Pair p = w.pair;
     sync_block();
     if (thread_index() < 32) {
         Chain chain = w.chain;
         chain.full = false;
+        chain.slack = slack;
         Curve node = node_curve(w, 0);
         node.count = w.node_counts[0];
         start_chain(chain, node);
@@ -86,8 +86,8 @@ ROUTINE void solve_chain(Work &w, const double *warp) {
     sync_block();
 }
 
-// The interval of knot i: its curve.
-ROUTINE void choose(Work &w, int i, const double *warp, double radius) {
+// The cost of knot i around where it is, over so many segments of x to both sides: its curve.
+ROUTINE void choose(Work &w, int i, const double *warp, int reach, double radius) {
     const Pair &p = w.pair;
     const double *tau = p.x_times, at = warp[i], floor = p.floor(i), ceiling = p.ceiling(i);
     Curve curve = node_curve(w, i);
@@ -100,68 +100,23 @@ ROUTINE void choose(Work &w, int i, const double *warp, double radius) {
         const double slope = node_slope(p, i, at, k, 1), bend = maximum(node_curvature(p, i, at, k), 0.0);
         curve.add(low, slope + bend * (low - at));
         curve.add(high, slope + bend * (high - at));
-    } else if (!on_sample(p, i, at, k)) {
-        append_node(p, i, k, maximum(floor, tau[k]), minimum(ceiling, tau[k + 1]), own_events(w), curve);
     } else {
-        const double left = node_slope(p, i, at, k - 1, -1), right = node_slope(p, i, at, k, 1);
-        const double low = maximum(floor, tau[k - 1]), high = minimum(ceiling, tau[k + 1]);
-        if (right >= left || !w.up[i]) append_node(p, i, k - 1, low, at, own_events(w), curve);
-        if (right >= left || w.up[i]) append_node(p, i, k, at, high, own_events(w), curve);
+        const int first = maximum(cell_left(p, at) - reach + 1, 0), last = minimum(k + reach - 1, p.n - 2);
+        for (int c = first; c <= last; ++c) {
+            const double low = maximum(floor, tau[c]), high = minimum(ceiling, tau[c + 1]);
+            if (low < high) append_node(p, i, c, low, high, own_events(w), curve);
+        }
     }
     w.node_counts[i] = curve.count;
 }
 
-// At a corner turned down a knot must leave to one side. Of a run of tied knots, a part may leave: for every place to cut,
-// the change of the objective when the knots after it move up, or those before it down.
-ROUTINE void choose_sides(Work &w, const double *warp) {
-    const Pair p = w.pair;
-    sync_block();
-    EACH(i, p.m) {
-        const double at = warp[i];
-        w.up[i] = 0;
-        w.left[i] = at <= p.floor(i) ? -infinity() : node_slope(p, i, at, cell_left(p, at), -1);
-        w.right[i] = at >= p.ceiling(i) ? infinity() : node_slope(p, i, at, cell_right(p, at), 1);
-    }
-    sync_block();
-    EACH(first, p.m) {
-        if (first && w.ties[first - 1] != FREE) continue;
-        int last = first;
-        bool corner = false;
-        for (;; ++last) {
-            corner =
-                corner || (w.right[last] < w.left[last] && on_sample(p, last, warp[last], cell_right(p, warp[last])));
-            if (w.ties[last] == FREE) break;
-        }
-        if (!corner) continue;
-        const double before = first ? link_slope(p, first - 1, warp[first] - warp[first - 1]) : 0;
-        const double after = last + 1 < p.m ? link_slope(p, last, warp[last + 1] - warp[last]) : 0;
-        double best = infinity(), sum = -after;
-        int cut = first;
-        for (int k = last; k >= first; --k) {
-            sum += w.right[k];
-            if (k > first && w.ties[k - 1] != LEAST) continue;
-            const double change = sum + (k > first ? link_slope(p, k - 1, warp[k] - warp[k - 1], 1) : before);
-            if (change < best) best = change, cut = k;
-        }
-        sum = -before;
-        for (int k = first; k <= last; ++k) {
-            sum -= w.left[k];
-            if (k < last && w.ties[k] != LEAST) continue;
-            const double change = sum + (k < last ? link_slope(p, k, warp[k + 1] - warp[k], 1) : after);
-            if (change < best) best = change, cut = k + 1;
-        }
-        for (int i = cut; i <= last; ++i) w.up[i] = 1;
-    }
-    sync_block();
-}
-
-// Whether the trial warp keeps to all constraints; with `tied`, steps that are tied are left out.
-ROUTINE bool is_inside(const Work &w, bool tied) {
+// Whether the trial warp keeps to all constraints of knots and of steps that are not tied.
+DEVICE bool is_inside(const Work &w) {
     const Pair &p = w.pair;
     bool outside = false;
     EACH(i, p.m) {
         outside = outside || !(w.trial[i] >= p.floor(i) && w.trial[i] <= p.ceiling(i));
-        if (!i || (tied && w.ties[i - 1] != FREE)) continue;
+        if (!i || w.ties[i - 1] != FREE) continue;
         const double rise = w.trial[i] - w.trial[i - 1];
         outside = outside || !(rise >= least(p, i - 1) && rise <= greatest(p, i - 1));
     }
@@ -173,46 +128,35 @@ DEVICE void copy(int count, const double *from, double *to) {
     sync_block();
 }
 
-// Knots move by one segment in a round. Where they would go on, go further along the same line.
-ROUTINE double extrapolate(Work &w, double *warp, double value) {
-    const int m = w.pair.m;
-    for (int doubling = 0; doubling < 12; ++doubling) {
-        EACH(i, m) w.trial[i] = warp[i] + (warp[i] - w.before[i]);
-        sync_block();
-        if (!is_inside(w, false)) break;
-        const double next = objective(w.pair, w.partial, w.trial);
-        if (!(next < value)) break;
-        value = next;
-        EACH(i, m) w.before[i] = warp[i], warp[i] = w.trial[i];
-        sync_block();
-    }
-    return value;
+DEVICE double step(Work &w, const double *warp, int reach, double slack) {
+    EACH(i, w.pair.m) choose(w, i, warp, reach, 0);
+    solve_chain(w, warp, slack);
+    return objective(w.pair, w.partial, w.trial);
 }
 
-// For x interpolated linearly. The cost of a knot is convex on every segment of x, and across the samples between two
-// segments where its derivative jumps up. Each round gives every knot such an interval, solves the chain exactly, and moves
-// knots that ended at the border of theirs on to the next. The objective falls strictly, so rounds end.
-DEVICE double polish_linear(Work &w, double *warp) {
+// For x interpolated linearly: moves the warp to the best one within so many segments of x, and so on from there until
+// none is better.
+DEVICE void polish_linear(Work &w, double *warp, int reach) {
     const int m = w.pair.m;
     double value = objective(w.pair, w.partial, warp);
-    EACH(i, m) w.ties[i] = FREE;
     for (int round = 0, stalled = 0; round < 200 && stalled < 2 && !w.full; ++round) {
-        choose_sides(w, warp);
-        EACH(i, m) choose(w, i, warp, 0);
-        solve_chain(w, warp);
-        const double next = objective(w.pair, w.partial, w.trial);
+        const double next = step(w, warp, reach, 0);
         // Equal but for rounding: the trial has its knots exactly on the corners.
         const double rounding = 1e-13 * fabs(value);
         if (next > value + (round ? rounding : 1e4 * rounding) + 1e-300) break;
-        EACH(i, m) w.before[i] = warp[i], warp[i] = w.trial[i], w.ties[i] = w.trial_ties[i];
+        EACH(i, m) warp[i] = w.trial[i], w.ties[i] = w.trial_ties[i];
         sync_block();
         stalled = next < value - 0.1 * rounding ? 0 : stalled + 1;
-        const bool slow = value - next > 1e-12 * value && round < 150;
+        if (reach >= w.pair.n) break;
         value = next;
-        if (slow) value = extrapolate(w, warp, value);
     }
     sync_block();
-    return value;
+}
+
+// The same once, and not quite exactly.
+DEVICE void leap(Work &w, double *warp, int reach) {
+    const double value = objective(w.pair, w.partial, warp);
+    if (step(w, warp, reach, 1e-5 * value / static_cast<double>(w.pair.m)) < value) copy(w.pair.m, w.trial, warp);
 }
 
 // What holds knot i.
@@ -246,7 +190,7 @@ ROUTINE int hold(const Work &w, int i, double at, int k) {
 ROUTINE void active_set(Work &w, const double *warp, int *cell, int *holds, int *ties, double radius) {
     const Pair p = w.pair;
     EACH(i, p.m) {
-        choose(w, i, warp, radius);
+        choose(w, i, warp, 1, radius);
         cell[i] = cell_right(p, warp[i]);
         holds[i] = hold(w, i, warp[i], cell[i]);
         int tie = i + 1 < p.m ? w.ties[i] : FREE;
@@ -263,57 +207,67 @@ ROUTINE void active_set(Work &w, const double *warp, int *cell, int *holds, int 
     sync_block();
 }
 
-// The largest slope by which the conditions of optimality are missed, relative to the slopes that meet.
-ROUTINE double residual(Work &w, const double *warp, const int *holds, const int *ties) {
+// Derivatives towards smaller and towards larger values.
+struct Sides {
+    double before, after;
+
+    DEVICE double change(int by) const { return by == 0 ? 0 : by * (by < 0 ? before : after); }
+    DEVICE double largest() const {
+        return maximum(is_finite(before) ? fabs(before) : 0.0, is_finite(after) ? fabs(after) : 0.0);
+    }
+};
+DEVICE Sides sides_of_knot(const Pair &p, int i, double at, double rounding) {
+    const int left = cell_left(p, at - rounding), right = cell_right(p, at + rounding);
+    return {at <= p.floor(i) + rounding ? -infinity() : node_slope(p, i, at, left, -1, rounding),
+            at >= p.ceiling(i) - rounding ? infinity() : node_slope(p, i, at, right, 1, rounding)};
+}
+DEVICE Sides sides_of_step(const Pair &p, int i, double rise, double rounding) {
+    return {rise <= least(p, i) + rounding ? -infinity() : link_slope(p, i, rise, -1, rounding),
+            rise >= greatest(p, i) - rounding ? infinity() : link_slope(p, i, rise, 1, rounding)};
+}
+
+// The steepest descent of all moves of every knot by -1, 0 or 1, relative to the largest slope that meets another. The
+// twin of cpu_ext/gdtw/stationary.hpp.
+ROUTINE double residual(Work &w, const double *warp) {
     const Pair p = w.pair;
+    const double rounding = 16 * 2.220446049250313e-16 * maximum(fabs(p.x_times[0]), fabs(p.x_times[p.n - 1]));
     double scale = maximum(p.reg * p.mean_slope, 1e-300);
     sync_block();
     EACH(i, p.m) {
         const double at = warp[i], floor = p.floor(i), ceiling = p.ceiling(i);
+        const Sides knot = sides_of_knot(p, i, at, rounding);
+        w.left[i] = knot.before, w.right[i] = knot.after;
+        scale = maximum(scale, knot.largest());
         // At a perfect match all slopes are roundings: what the data say elsewhere tells how small they are.
-        const double below = node_slope(p, i, floor, cell_left(p, floor), -1),
-                     above = node_slope(p, i, floor, cell_right(p, floor), 1),
-                     below_end = node_slope(p, i, ceiling, cell_left(p, ceiling), -1),
-                     above_end = node_slope(p, i, ceiling, cell_right(p, ceiling), 1);
-        if (is_finite(below)) scale = maximum(scale, fabs(below));
-        if (is_finite(above)) scale = maximum(scale, fabs(above));
-        if (is_finite(below_end)) scale = maximum(scale, fabs(below_end));
-        if (is_finite(above_end)) scale = maximum(scale, fabs(above_end));
-        const int zero = holds[i] - RESIDUAL, k = cell_right(p, at);
-        w.left[i] = at <= floor ? -infinity() : node_slope(p, i, at, cell_left(p, at), -1, zero);
-        w.right[i] = at >= ceiling ? infinity() : node_slope(p, i, at, k, 1, zero);
-        // Slopes that are zero but for rounding are compared with those one segment away.
+        scale = maximum(scale, fabs(node_slope(p, i, floor, cell_right(p, floor), 1)));
+        scale = maximum(scale, fabs(node_slope(p, i, ceiling, cell_right(p, ceiling), 1)));
+        const int k = cell_right(p, at);
         scale = maximum(scale, (p.x_times[k + 1] - p.x_times[k]) * fabs(node_curvature(p, i, at, k)));
-        if (is_finite(w.left[i])) scale = maximum(scale, fabs(w.left[i]));
-        if (is_finite(w.right[i])) scale = maximum(scale, fabs(w.right[i]));
         if (i + 1 < p.m) {
-            const double rise = warp[i + 1] - at;
-            scale = maximum(scale, maximum(fabs(link_slope(p, i, rise, -1)), fabs(link_slope(p, i, rise, 1))));
+            const Sides step = sides_of_step(p, i, warp[i + 1] - at, rounding);
+            w.box_low[i] = step.before, w.box_high[i] = step.after;
+            scale = maximum(scale, step.largest());
         }
     }
     scale = block_max(w.partial, scale);
     double worst = 0;
     if (thread_index() == 0) {
-        double low = 0, high = 0;
+        double best[3] = {infinity(), 0, infinity()};
         for (int i = 0; i < p.m; ++i) {
-            // Without moves of a part of a run to the left, and to the right. At a corner turned down low > high.
-            low += w.left[i], high += w.right[i];
-            double first = 0, last = 0;
-            if (i + 1 < p.m) {
-                const double rise = warp[i + 1] - warp[i];
-                first = ties[i] == LEAST ? -infinity() : link_slope(p, i, rise, -1);
-                last = ties[i] == GREATEST ? infinity() : link_slope(p, i, rise, 1);
-                if (ties[i] == MEAN) first = -p.reg, last = p.reg;
+            const Sides knot = {w.left[i], w.right[i]};
+            const Sides step = {i ? w.box_low[i - 1] : 0, i ? w.box_high[i - 1] : 0};
+            double next[3];
+#pragma unroll
+            for (int to = -1; to <= 1; ++to) {
+                double least_change = infinity();
+#pragma unroll
+                for (int from = -1; from <= 1; ++from)
+                    least_change = minimum(least_change, best[from + 1] + step.change(to - from));
+                next[to + 1] = least_change + knot.change(to);
             }
-            // The tension of the next step must lie in both intervals.
-            const double gap = maximum(low - last, first - high);
-            if (gap > 0) {
-                worst = maximum(worst, gap);
-                low = high = low > last ? last : first;
-            } else {
-                low = maximum(low, first), high = minimum(high, last);
-            }
+            best[0] = next[0], best[1] = next[1], best[2] = next[2];
         }
+        worst = maximum(0.0, -minimum(best[0], minimum(best[1], best[2])));
     }
     return block_max(w.partial, worst) / scale;
 }
@@ -323,7 +277,7 @@ ROUTINE void newton(Work &w, double *warp, double radius) {
     const Pair p = w.pair;
     int *const cell = w.cell, *const holds = w.holds, *const ties = w.trial_ties;
     active_set(w, warp, cell, holds, ties, radius);
-    double before = residual(w, warp, holds, ties);
+    double before = residual(w, warp);
     EACH(i, p.m) w.ties[i] = ties[i];
     for (int round = 0; round < 8 && before > 1e-15; ++round) {
         EACH(i, p.m) {
@@ -339,7 +293,7 @@ ROUTINE void newton(Work &w, double *warp, double radius) {
         sync_block();
         EACH(i, p.m) w.trial[i] = warp[i] + w.right[i];
         sync_block();
-        const double after = is_inside(w, true) ? residual(w, w.trial, holds, ties) : infinity();
+        const double after = is_inside(w) ? residual(w, w.trial) : infinity();
         if (!(after < before)) break;
         copy(p.m, w.trial, warp);
         before = after;
@@ -347,14 +301,14 @@ ROUTINE void newton(Work &w, double *warp, double radius) {
 }
 
 // For x interpolated by cubics: convex quadratic models of the knots' costs, each within a radius of the warp.
-DEVICE double polish_smooth(Work &w, double *warp) {
+ROUTINE double polish_smooth(Work &w, double *warp) {
     const int m = w.pair.m;
     double value = objective(w.pair, w.partial, warp);
     double radius = w.span / static_cast<double>(w.pair.n);
     EACH(i, m) w.ties[i] = FREE;
     for (int round = 0; round < 300 && radius > 1e-15 * w.span && !w.full; ++round) {
-        EACH(i, m) choose(w, i, warp, radius);
-        solve_chain(w, warp);
+        EACH(i, m) choose(w, i, warp, 1, radius);
+        solve_chain(w, warp, 0);
         const double next = objective(w.pair, w.partial, w.trial);
         double move = 0;
         EACH(i, m) move = maximum(move, fabs(w.trial[i] - warp[i]));
@@ -371,60 +325,4 @@ DEVICE double polish_smooth(Work &w, double *warp) {
     }
     newton(w, warp, radius);
     return objective(w.pair, w.partial, warp);
-}
-
-// Returns the objective.
-ROUTINE double polish(Work &w, double *warp) {
-    return w.pair.is_smooth() ? polish_smooth(w, warp) : polish_linear(w, warp);
-}
-
-// The square of x as it would be without its corners, with slopes over some samples to both sides.
-ROUTINE void model(Work &w, int i, double at, double h, double radius) {
-    const Pair &p = w.pair;
-    const double floor = p.floor(i), ceiling = p.ceiling(i);
-    Curve curve = node_curve(w, i);
-    if (floor >= ceiling) {
-        curve.add(floor, 0);
-        curve.add(floor, 0);
-        w.node_counts[i] = 2;
-        return;
-    }
-    const double a = maximum(at - h, p.x_times[0]), b = minimum(at + h, p.x_times[p.n - 1]);
-    const int k = cell_right(p, at), ka = cell_right(p, a), kb = cell_right(p, b);
-    double slope = 0, bend = 0;
-    for (int c = 0; c < p.d; ++c) {
-        const double s = (read_source(p, kb, b, c).value - read_source(p, ka, a, c).value) / (b - a);
-        slope += 2 * s * (read_source(p, k, at, c).value - p.y[i * p.d + c]), bend += 2 * s * s;
-    }
-    if (p.cumulative > 0) {
-        const double e = at - identity(p, i);
-        slope += p.cumulative * p.penalty.slope(e), bend += p.cumulative * p.penalty.curvature(e);
-    }
-    slope *= weight(p, i), bend *= weight(p, i);
-    const double low = maximum(floor, at - radius), high = minimum(ceiling, at + radius);
-    curve.add(low, slope + bend * (low - at));
-    curve.add(high, slope + bend * (high - at));
-    w.node_counts[i] = 2;
-}
-
-// Steps over barriers that the corners of x raise, by such models. Only steps that lower the objective are kept.
-ROUTINE void relax(Work &w, double *warp, double reach) {
-    const int m = w.pair.m;
-    if (w.pair.is_smooth() || w.pair.data.kind() != SQUARED) return;
-    const double h = reach * w.span / static_cast<double>(w.pair.n - 1);
-    double value = objective(w.pair, w.partial, warp), radius = 4 * h;
-    for (int round = 0; round < 12 && radius > 0.2 * h && !w.full; ++round) {
-        EACH(i, m) model(w, i, warp[i], h, radius);
-        solve_chain(w, warp);
-        const double next = objective(w.pair, w.partial, w.trial);
-        if (next < value) {
-            const bool enough = value - next < 1e-9 * value;
-            value = next;
-            copy(m, w.trial, warp);
-            radius = minimum(2 * radius, 16 * h);
-            if (enough) break;
-        } else {
-            radius *= 0.25;
-        }
-    }
 }

@@ -56,28 +56,45 @@ DEVICE Hessian take_hessian(Portions &of, int64 m) {
     return h;
 }
 
-DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, int64 n, int64 m, int64 points, int64 room,
-                   Portions of) {
+// Room for the curves of one knot and of all knots of a pair.
+struct Rooms {
+    int64 node, nodes;
+};
+DEVICE Rooms rooms_of(int64 n, int64 m, int64 d) {
+    const int64 corners = GENERAL ? 2 * d + 4 : 2, most_short = (GENERAL ? 4 : 2) * SHORT_PAIR;
+    return {minimum((n - 1) * corners, maximum(most_short / 2, 2 * LEAP * corners)),
+            minimum(m * (n - 1) * corners, maximum(int64(most_short), m * 2 * LEAP * corners))};
+}
+
+DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, bool may_be_short, int64 n, int64 m,
+                   int64 points, int64 room, Portions of) {
     w.pair = p;
     w.partial = partial;
     w.span = p.x_times[p.n - 1] - p.x_times[0];
     w.tolerance = 1e-12 * (w.span + fabs(p.x_times[0]));
     w.low = of.take(m), w.high = of.take(m), w.box_low = of.take(m), w.box_high = of.take(m), w.other = of.take(m);
-    w.trial = of.take(m), w.before = of.take(m), w.left = of.take(m), w.right = of.take(m), w.spacings = of.take(m);
-    w.up = of.take_integers(m), w.ties = of.take_integers(m), w.trial_ties = of.take_integers(m);
+    w.trial = of.take(m), w.left = of.take(m), w.right = of.take(m), w.spacings = of.take(m);
+    w.ties = of.take_integers(m), w.trial_ties = of.take_integers(m);
     w.cell = of.take_integers(m), w.holds = of.take_integers(m), w.node_counts = of.take_integers(m);
     w.link_counts = of.take_integers(m), w.places = of.take_integers(m), w.numbers = of.take_integers(m);
     w.hessian = take_hessian(of, m);
-    w.node_room = GENERAL ? 4 * p.d + 8 : 4;
+    // Corners of a segment: its ends and what features add, of which the cumulative penalty may be one.
+    const bool plain = p.data.kind() == SQUARED;
+    const bool bends = p.cumulative > 0 && p.penalty.kind() != SQUARED;
+    const int64 corners = plain ? (bends ? 4 : 2) : 2 * p.d + 4;
+    const int64 places = static_cast<int64>(p.n) * p.m * (plain ? 1 : 1 + p.d);
+    w.is_short = may_be_short && !p.is_smooth() && places <= SHORT_PAIR;
+    w.node_room = static_cast<int>((w.is_short ? p.n - 1 : minimum(p.n - 1, 2 * LEAP)) * corners);
     w.event_room = GENERAL ? 2 * p.d + 2 : 0;
-    w.nodes = {of.take(m * w.node_room), of.take(m * w.node_room), 0};
+    const Rooms rooms = rooms_of(n, m, p.d);
+    w.nodes = {of.take(rooms.nodes), of.take(rooms.nodes), 0};
     w.links = {of.take(m * LINK_ROOM), of.take(m * LINK_ROOM), 0};
     const int64 events = static_cast<int64>(THREADS) * w.event_room;
     w.events.at = of.take(events), w.events.jump = of.take(events), w.events.bend = of.take(events);
-    // Each knot adds its corners, those of the link and two ends at most.
-    const int64 corners = minimum(m * (w.node_room + LINK_ROOM + 2), room + w.node_room + 2);
-    w.chain.curve = {of.take(corners), of.take(corners), 0};
-    w.chain.next = {of.take(corners), of.take(corners), 0};
+    const int64 curve = room + rooms.node + 2;
+    w.chain.curve = {of.take(curve), of.take(curve), 0};
+    w.chain.next = {of.take(curve), of.take(curve), 0};
+    w.chain.at = of.take(room);
     w.chain.from = of.take(room), w.chain.step = of.take(room), w.chain.slope = of.take(room);
     w.chain.ends = of.take_integers(m);
     w.chain.room = static_cast<int>(room);

@@ -64,7 +64,7 @@ def solve(
     if runtimes:
         from ..cuda_ext._gdtw import solve_arrays
 
-        return Solution(**solve_arrays(runtimes, problem, n_grid, n_rounds))
+        return Solution(**solve_arrays(runtimes, problem, n_grid))
     n, m = len(problem.sources), len(problem.targets.times)
     out = Solution(
         np.empty(m),

@@ -80,6 +80,20 @@ def test_bounds_and_knots(options):
     compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0))
 
 
+@pytest.mark.parametrize("name", ["plain", "light", "slope", "l1", "cumulative", "subsequence", "cubic"])
+def test_long_pairs_by_grids_and_leaps(name):
+    problem = problem_of(random_case(6, n=40, m=33, d=2, **OPTIONS[name]))
+    found = _solver.Solution(**_gdtw.solve_arrays([EmulatedRuntime()], problem, 50))
+    expected = _solver.solve(problem, 50)
+    np.testing.assert_allclose(found.objective, expected.objective, rtol=1e-9)
+    np.testing.assert_allclose(found.warp, expected.warp, atol=1e-9)
+
+
+def test_a_pair_too_long_to_be_searched_at_once():
+    problem = problem_of(random_case(7, n=150, m=115, reg=0.01))
+    compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0))
+
+
 def ragged(sizes=((30, 9), (7, 25), (12, 12), (2, 2), (5, 2))):
     rng = np.random.default_rng(0)
     rows = [(smooth(rng, n, 2), smooth(rng, m, 2), times(rng, n), times(rng, m)) for n, m in sizes]
