@@ -9,27 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._plan import ceil_div
-from ._runtime import Argument, Buffer, Runtime
-from ._signature_plan import (
-    Chunks,
-    Layout,
-    check_sizes,
-    choose_chunks,
-    choose_kept,
-    choose_layout,
-    count_words,
-)
-from ._sources import KernelSpec
-from ._specs import name_of
+from ._runtime import Argument, Buffer
+from ._signature_algebra import BLOCK, ONE, Places, SignatureAlgebra
+from ._signature_plan import Chunks, Layout, choose_chunks, choose_kept, choose_layout, count_words
 
-BLOCK = 256  # threads, of kernels that have no layout
-MOST_BLOCKS = 2**16  # of kernels whose warps go from task to task
 MOST_STREAM_CHUNKS = 32  # gradients go through them one after the other
 
 
@@ -80,42 +68,7 @@ class PathBatch:
         return count_words(self.channels, self.depth)
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the factors of the products of a row stand: at scale · i + shift, of so many.
-
-    The gradient of product i stands at place i + shift_gradient, of count_gradient if that is not count_out.
-    """
-
-    count_a: int
-    count_b: int
-    count_out: int
-    scale: int = 1
-    shift_a: int = 0
-    shift_b: int = 0
-    count_gradient: int | None = None
-    shift_gradient: int = 0
-
-    @staticmethod
-    def neighbours(count: int) -> Places:
-        """Products of places 0 and 1, of 2 and 3, and so on."""
-        return Places(count, count, ceil_div(count, 2), 2, 0, 1)
-
-    def arguments(self, words: Sequence[int]) -> list[Argument]:
-        """As the kernels take them; words: of the rows of a, of b and of the result."""
-        scales = (self.scale, self.shift_a, self.scale, self.shift_b)
-        return [np.int64(n) for n in (self.count_a, self.count_b, self.count_out, *words, *scales)]
-
-    def gradient_arguments(self) -> list[Argument]:
-        """Where gradients stand, for the kernel that reads them."""
-        count = self.count_out if self.count_gradient is None else self.count_gradient
-        return [np.int64(count), np.int64(self.shift_gradient)]
-
-
-ONE = Places(1, 1, 1)
-
-
-class SignatureEngine:
+class SignatureEngine(SignatureAlgebra):
     """The operators on one device, for numbers of one type.
 
     Parameters
@@ -124,12 +77,6 @@ class SignatureEngine:
     dtype : dtype
         float32 or float64.
     """
-
-    def __init__(self, runtime: Runtime, dtype: Any) -> None:
-        self.runtime = runtime
-        self.dtype = np.dtype(dtype)
-
-    # --- signatures
 
     def signature(self, batch: PathBatch, initial: Buffer | None, stream: bool) -> Buffer:
         """Signatures, (n_rows, words) or, of all beginnings, (n_paths, steps, words).
@@ -144,6 +91,7 @@ class SignatureEngine:
         """
         layout = self._layout(batch, "stream" if stream else "forward")
         chunks = self._chunks(batch, layout)
+        self._prepare(batch, chunks, "stream" if stream else "forward")
         if not stream:
             out = self._forward(batch, chunks, initial)
             return self._tree(out, batch, chunks.count)[-1]
@@ -194,6 +142,7 @@ class SignatureEngine:
         layout = self._layout(batch, "reverse")
         chunks = self._chunks(batch, layout)
         incoming = gradient
+        self._prepare(batch, chunks, "reverse", always=initial is not None)
         if chunks.count > 1 or initial is not None:
             tree = self._tree(self._forward(batch, chunks, None), batch, chunks.count)
             if initial is not None:
@@ -224,6 +173,7 @@ class SignatureEngine:
     ) -> tuple[int, Buffer]:
         layout = self._layout(batch, "stream reverse")
         chunks = self._chunks(batch, layout)
+        self._prepare(batch, chunks, "stream reverse")
         if chunks.count > MOST_STREAM_CHUNKS:
             each = ceil_div(batch.steps, MOST_STREAM_CHUNKS)
             chunks = Chunks(ceil_div(batch.steps, each), each)
@@ -289,6 +239,28 @@ class SignatureEngine:
 
     # --- helpers of signatures
 
+    def _prepare(self, batch: PathBatch, chunks: Chunks, kind: str, *, always: bool = False) -> None:
+        """Begin to compile what a call will need, side by side; `always`: products too."""
+        prepare = getattr(self.runtime, "prepare", None)  # emulated devices compile when they launch
+        if prepare is None:
+            return
+        layout, forward = self._layout(batch, kind), self._layout(batch, "forward")
+        entry = {"reverse": "signature_reverse", "stream reverse": "signature_stream_reverse"}.get(kind)
+        specs = [
+            self._path_spec(entry, layout)
+            if entry
+            else self._path_spec("signature", layout, STREAM=int(kind == "stream"))
+        ]
+        if entry:
+            specs.append(self._plain_spec("signature_points", 1))
+        if chunks.count > 1 or always:
+            specs += [
+                self._path_spec("signature", forward, STREAM=0),
+                self._plain_spec("signature_product", batch.channels),
+            ]
+            specs += [self._plain_spec("signature_product_reverse", batch.channels)] if entry else []
+        prepare(specs)
+
     def _layout(self, batch: PathBatch, kind: str) -> Layout:
         return choose_layout(batch.channels, batch.depth, self.dtype.itemsize, kind)
 
@@ -333,90 +305,7 @@ class SignatureEngine:
             ],
         )
 
-    # --- products
-
-    def product(self, a: Buffer, b: Buffer, n_rows: int, channels: int, depth: int) -> Buffer:
-        """Row by row a ⊗ b, (n_rows, words) each."""
-        check_sizes(channels, depth)
-        words = count_words(channels, depth)
-        out = self.runtime.empty(n_rows * words, self.dtype)
-        self._product(a, b, channels, n_rows, ONE, (words, words, words), out)
-        return out
-
-    def product_gradient(
-        self, a: Buffer, b: Buffer, gradient: Buffer, n_rows: int, channels: int, depth: int
-    ) -> tuple[Buffer, Buffer]:
-        """Gradients of both factors."""
-        check_sizes(channels, depth)
-        return self._product_back(a, b, gradient, channels, depth, n_rows, ONE)
-
-    def _product(
-        self,
-        a: Buffer,
-        b: Buffer,
-        channels: int,
-        n_rows: int,
-        places: Places,
-        words: tuple[int, int, int],
-        out: Buffer,
-        alpha: float = 1.0,
-        beta: float = 1.0,
-    ) -> None:
-        self._launch(
-            self._plain_spec("signature_product", channels),
-            ceil_div(n_rows * places.count_out * words[2], BLOCK),
-            BLOCK,
-            [a, b, np.int64(n_rows), *places.arguments(words), np.float64(alpha), np.float64(beta), out],
-        )
-
-    def _product_reverse(
-        self,
-        a: Buffer,
-        b: Buffer,
-        gradient: Buffer,
-        channels: int,
-        levels: int,
-        n_rows: int,
-        places: Places,
-        words: tuple[int, int, int],
-        a_back: Buffer | None,
-        b_back: Buffer | None,
-        *,
-        alpha: float = 1.0,
-        beta: float = 1.0,
-        add: tuple[bool, bool] = (False, False),
-    ) -> None:
-        shorter = count_words(channels, levels - 2)
-        items = n_rows * places.count_out * (shorter + ceil_div(words[2] - shorter, 32))
-        self._launch(
-            self._plain_spec("signature_product_reverse", channels),
-            min(ceil_div(items, BLOCK // 32), MOST_BLOCKS),
-            BLOCK,
-            [
-                *(a, b, gradient, np.int64(n_rows), *places.arguments(words)),
-                *(*places.gradient_arguments(), np.float64(alpha), np.float64(beta), np.int32(levels)),
-                *(np.int32(add[0]), np.int32(add[1]), a_back, b_back),
-            ],
-        )
-
-    def _product_back(
-        self,
-        a: Buffer,
-        b: Buffer,
-        gradient: Buffer,
-        channels: int,
-        depth: int,
-        n_rows: int,
-        places: Places,
-        a_back: Buffer | None = None,
-    ) -> tuple[Buffer, Buffer]:
-        words = count_words(channels, depth)
-        if a_back is None:
-            a_back = self.runtime.empty(n_rows * words, self.dtype)
-        b_back = self.runtime.empty(n_rows * words, self.dtype)
-        rows = (words, words, words)
-        self._product_reverse(a, b, gradient, channels, depth, n_rows, places, rows, a_back, b_back)
-        return a_back, b_back
+    # --- products of chunks
 
     def _tree(self, rows: Buffer, batch: PathBatch, count: int) -> list[Buffer]:
         """Products of 1, 2, 4, … neighbours of the `count` of each row; last, one for each row."""
@@ -452,81 +341,3 @@ class SignatureEngine:
             self._product(rows, rows, batch.channels, batch.n_rows, places, (batch.words,) * 3, out)
             rows, shift = out, 2 * shift
         return rows
-
-    # --- power series
-
-    def _stages(self, x: Buffer, coefficients: Sequence[float], n_rows: int, channels: int) -> list[Buffer]:
-        """Horner's form: stage k is c x + stage k - 1 ⊗ x with c = coefficients[-k], of up to k letters."""
-        depth = len(coefficients)
-        check_sizes(channels, depth)
-        stages = [x]  # the first has no factor in front: what stands there is not read
-        for k in range(1, depth + 1):
-            before = count_words(channels, k - 1 if k > 1 else depth)
-            words = (before, count_words(channels, depth), count_words(channels, k))
-            out = self.runtime.empty(n_rows * words[2], self.dtype)
-            c = float(coefficients[depth - k])
-            self._product(stages[-1], x, channels, n_rows, ONE, words, out, 0.0, c)
-            stages.append(out)
-        return stages
-
-    def series(self, x: Buffer, coefficients: Sequence[float], n_rows: int, channels: int) -> Buffer:
-        """Row by row the sum of coefficients[m - 1] times the m-th power of x."""
-        return self._stages(x, coefficients, n_rows, channels)[-1]
-
-    def series_gradient(
-        self, x: Buffer, gradient: Buffer, coefficients: Sequence[float], n_rows: int, channels: int
-    ) -> Buffer:
-        """Gradient of `series`."""
-        depth = len(coefficients)
-        stages = self._stages(x, coefficients, n_rows, channels)
-        words = count_words(channels, depth)
-        back = self.runtime.zeros(n_rows * words, self.dtype)
-        for k in range(depth, 0, -1):
-            shorter = count_words(channels, k - 1) if k > 1 else words
-            rows = (shorter, words, count_words(channels, k))
-            before = self.runtime.empty(n_rows * shorter, self.dtype) if k > 1 else None
-            self._product_reverse(
-                *(stages[k - 1], x, gradient, channels, k, n_rows, ONE, rows, before, back),
-                alpha=0.0,
-                beta=float(coefficients[depth - k]),
-                add=(False, True),
-            )
-            if before is not None:
-                gradient = before
-        return back
-
-    # --- linear maps
-
-    def linear(
-        self, x: Buffer, begins: Buffer, columns: Buffer, values: Buffer, n_rows: int, sizes: tuple[int, int]
-    ) -> Buffer:
-        """Each row of sizes[0] numbers times a sparse matrix with sizes[1] rows."""
-        out = self.runtime.empty(n_rows * sizes[1], self.dtype)
-        self._launch(
-            self._plain_spec("signature_linear", 1),
-            ceil_div(n_rows * sizes[1], BLOCK),
-            BLOCK,
-            [x, begins, columns, values, np.int64(n_rows), np.int64(sizes[0]), np.int64(sizes[1]), out],
-        )
-        return out
-
-    # --- launches
-
-    def _path_spec(self, entry: str, layout: Layout, **defines: int) -> KernelSpec:
-        return KernelSpec.of(
-            entry,
-            REAL=name_of(self.dtype),
-            CHANNELS=layout.channels,
-            DEPTH=layout.depth,
-            OWN=layout.own,
-            LETTERS=layout.letters,
-            THREADS=layout.threads,
-            STEPS=layout.steps,
-            **defines,
-        )
-
-    def _plain_spec(self, entry: str, channels: int) -> KernelSpec:
-        return self._path_spec(entry, Layout(channels, 1, 1, 1, BLOCK, 1))
-
-    def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Argument]) -> None:
-        self.runtime.launch(spec, blocks, threads, arguments)

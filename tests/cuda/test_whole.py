@@ -11,8 +11,10 @@ import pytest
 from fake_gpu import plugged_in
 from gpu_runtime import OnGpu
 from sktime_sdtw.cuda_ext._runtime import DeviceMemoryError, cuda_runtime
+from sktime_sdtw.cuda_ext._signatures import PathBatch, SignatureEngine
 
 import sktime_sdtw as sdtw
+from sktime_sdtw.signatures import _numpy
 
 
 @pytest.fixture
@@ -65,3 +67,21 @@ def test_a_gpu_in_the_place_of_an_emulated_one(gpu):
     assert runtime.free_memory() == 1000
     assert OnGpu(capability=(7, 5)).capability == (7, 5)
     assert OnGpu()._functions is cuda_runtime(0)._functions
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_signatures(gpu, stream):
+    x = (rng.normal(size=(2, 150, 2)) / 10).astype(np.float32)
+    lengths = np.array([150, 7])
+    expected = _numpy.signature(x, None, lengths, 3, stream, None, None)
+    gradient = rng.normal(size=expected.shape).astype(np.float32)
+    known = expected if stream else None
+    slope = _numpy.signature_gradient(x, None, lengths, 3, stream, None, known, gradient, None)[0]
+    runtime = cuda_runtime(0)
+    engine = SignatureEngine(runtime, np.float32)
+    batch = PathBatch(runtime.upload(x), None, lengths, None, *x.shape, 3)
+    out = engine.signature(batch, None, stream)
+    np.testing.assert_allclose(runtime.download(out, expected.shape), expected, atol=1e-5)
+    back = engine.signature_gradient(batch, None, out if stream else None, runtime.upload(gradient), stream)
+    np.testing.assert_allclose(runtime.download(back[0], x.shape), slope, atol=1e-4)
+    assert back[1:] == (None, None)

@@ -241,10 +241,28 @@ def test_nothing_is_launched_for_a_step(device):
     assert counts[2] <= counts[1] + 3 * 5  # a level of the tree for twice the length
 
 
+def test_what_will_be_needed_is_compiled_side_by_side(device):
+    prepared = []
+    device.runtime.prepare = prepared.extend
+    for call in (lambda x: signature(x, 3), lambda x: signature(x, 3, stream=True)):
+        for points in (20, 200):
+            before = len(device.runtime.launches)
+            prepared.clear()
+            call(numbers(1, points, 2).requires_grad_()).sum().backward()
+            launched = {spec for spec, *_ in device.runtime.launches[before:]}
+            assert set(prepared) <= launched
+            assert {spec.entry for spec in launched - set(prepared)} <= {"signature_starts"}
+
+
 def test_float32_on_a_long_stream():
-    # Unit steps: the gradient of the middle must not suffer from the size of the whole signature.
     x = numbers(1, 3000, 2, dtype=torch.float32, scale=1.0).cumsum(1)
     compare(x / x.abs().max(), None, None, 3, False, None, None)
+
+
+@pytest.mark.slow
+def test_float32_on_a_very_long_stream():
+    x = numbers(1, 100_000, 4, dtype=torch.float32, scale=1e5**-0.5).cumsum(1)
+    compare(x, None, None, 4, False, None, None)
 
 
 def check(f, *inputs):
