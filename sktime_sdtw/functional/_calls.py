@@ -73,7 +73,7 @@ def value(*arguments: Any) -> Tensor:
 
 
 class _EagerValue(torch.autograd.Function):
-    """Keeps gradients without making them outputs, which cost more; a second derivative solves again."""
+    """Keeps gradients without making them outputs, which cost more."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
@@ -84,9 +84,27 @@ class _EagerValue(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Any, ...]:
+        first: Any = soft_dtw
         if torch.is_grad_enabled():  # create_graph=True
+            gradients = ctx.saved_tensors[5:]
+            first = lambda *arguments: (None, *_Known.apply(*arguments[:-1], ctx.wanted, gradients))  # noqa: E731
             ctx.wanted = 0
-        return _library.backward(soft_dtw, soft_dtw_second_order, ctx, u, None, None, None)
+        return _library.backward(first, soft_dtw_second_order, ctx, u, None, None, None)
+
+
+class _Known(torch.autograd.Function):
+    """Gradients that have been computed, as outputs with a derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Results:
+        output = tuple(gradient.detach() for gradient in arguments[-1])
+        _library.keep(ctx, arguments[:-1], (arguments[0], *output))  # the value is not looked at
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
+        operators = soft_dtw, soft_dtw_second_order
+        return (*_library.backward(*operators, ctx, None, *cotangents), None)
 
 
 class _EagerFirst(torch.autograd.Function):
