@@ -158,6 +158,18 @@ def test_a_command_ends_with_all_that_it_started(script: Any, tmp_path: Path) ->
     ] == (4, "1\n")
 
 
+def test_commands_end_with_this_process(tmp_path: Path) -> None:
+    inner = f"import pathlib, time; time.sleep(2); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
+    code = (
+        f"import os, pathlib, sys, time; sys.path.insert(0, {str(FOLDER)!r}); import _process\n"
+        f"_process.Command([sys.executable, '-c', {inner!r}], 60, cwd=pathlib.Path({str(tmp_path)!r}))\n"
+        "time.sleep(0.5); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    time.sleep(2.5)
+    assert not (tmp_path / "late").exists()
+
+
 def test_files_of_tests_by_themselves(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = script("_suite")
     tests = tmp_path / "tests"
@@ -169,7 +181,8 @@ def test_files_of_tests_by_themselves(script: Any, tmp_path: Path, monkeypatch: 
     )
     (tests / "test_crash.py").write_text("import os\ndef test_good(): pass\ndef test_bad(): os._exit(7)")
     (tests / "metrics" / "test_hang.py").write_text("import time\ndef test_long(): time.sleep(60)")
-    monkeypatch.setattr(suite, "MOST_SECONDS", 8.0)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # sooner at the first test
+    monkeypatch.setattr(suite, "MOST_SECONDS", 10.0)
     saved: list[Any] = []
     until = time.monotonic() + 60
     result = suite.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,13 @@ class Done(NamedTuple):
     code: int | None
     output: str
     seconds: float
+
+
+def _by_itself() -> None:
+    """In a group of its own, and ended by the system if this process is."""
+    os.setpgrp()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Command:
@@ -48,7 +56,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            preexec_fn=_by_itself,
         )
 
     def running(self) -> bool:

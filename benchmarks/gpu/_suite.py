@@ -24,7 +24,7 @@ FIRST = (
     *("cuda/test_tensor_table.py", "signatures/test_cuda_emulated.py", "alignment/test_emulated.py", "nn"),
 )
 LAST = ("cuda", "plot", "datasets", "preprocessing")
-MOST_SECONDS = 240.0
+MOST_SECONDS = 360.0
 _RESULT = re.compile(
     r"^(?P<name>\S+::.*?) (?P<kind>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)(?: \(.*?)?(?: +\[ *\d+%\])?$",
     re.M,
