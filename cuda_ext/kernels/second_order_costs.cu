@@ -23,15 +23,14 @@ struct alignas(16) Four {
 };
 
 #if COST != COST_PRECOMPUTED
-// Time steps first .. first + TILE of a series, one block of features. The last time step is repeated beyond the end.
-DEVICE void load_block(const STORE *series, int64 first, int64 length, int64 n_features, int64 k0,
+// Time steps first .. first + TILE of a series, `count` features from k0 on; zeros without a series. The last time step
+// is repeated beyond the end.
+DEVICE void load_block(const STORE *series, int64 first, int64 length, int64 n_features, int64 k0, int count,
                        SharedPointer<REAL> block) {
-    for (int at = thread_index(); at < TILE * FEATURES; at += THREADS) {
-        const int k = at % FEATURES, t = at / FEATURES;
-        REAL value = 0;
-        if (series && k0 + k < n_features)
-            value = static_cast<REAL>(series[minimum(first + t, length - 1) * n_features + k0 + k]);
-        block[k * STRIDE + t] = value;
+    for (int at = thread_index(); at < TILE * count; at += THREADS) {
+        const int k = at % count, t = at / count;
+        const int64 from = minimum(first + t, length - 1) * n_features + k0 + k;
+        block[k * STRIDE + t] = series ? static_cast<REAL>(series[from]) : REAL(0);
     }
 }
 
@@ -99,12 +98,12 @@ KERNEL void __launch_bounds__(THREADS)
 #pragma unroll
             for (int c = 0; c < EACH; ++c) sum[r][c] = along[r][c] = 0;
         for (int64 k0 = 0; k0 < n_features; k0 += FEATURES) {
-            load_block(x + x_offsets[pair] * n_features, i0, i_end, n_features, k0, x_block);
-            load_block(y + y_offsets[pair] * n_features, j0, m, n_features, k0, y_block);
-            load_block(turn_x, i0, i_end, n_features, k0, x_turn);
-            load_block(turn_y, j0, m, n_features, k0, y_turn);
-            sync_block();
             const int count = static_cast<int>(minimum(n_features - k0, int64(FEATURES)));
+            load_block(x + x_offsets[pair] * n_features, i0, i_end, n_features, k0, count, x_block);
+            load_block(y + y_offsets[pair] * n_features, j0, m, n_features, k0, count, y_block);
+            load_block(turn_x, i0, i_end, n_features, k0, count, x_turn);
+            load_block(turn_y, j0, m, n_features, k0, count, y_turn);
+            sync_block();
 #pragma unroll 2
             for (int k = 0; k < count; ++k) {
                 const Four xk = reinterpret_cast<const Four &>(x_block[k * STRIDE + EACH * a]);
