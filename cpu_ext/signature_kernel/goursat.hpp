@@ -13,18 +13,34 @@
 //     E <- E + c1 f of the right and lower neighbour + c2 f of the diagonal one,    f[i][j] = f[i][j+1] + E.
 //
 // Strips of some rows are swept along the columns, each row one column behind the row above, so that the cells at work
-// do not wait for each other. Backward keeps the values of all nodes of a segment of strips, and computes the segments
+// do not wait for each other.
+//
+// The lanes hold one pair each; or, as a wave, neighbouring strips of one pair, each `skew` columns behind the one above
+// it, whose last row reaches it by a shift of the lanes. Columns are then counted from where the first lane begins, and
+// what lies outside the table of a lane has increments of zero, like the ends of short lanes.
+//
+// Backward keeps the values of all nodes of a segment of strips, and computes the segments
 // again from the rows above them: memory grows with the square root of the number of rows.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "increments.hpp"
 
 namespace sdtw::SDTW_ISA {
 
-template <class T> class Goursat {
+// Rows of a wave's x for each strip: with points, their ends too.
+template <class T> Index wave_rows(const Pack<T> &p) {
+    const int rows = p.x_refinement > 3 ? 1 : std::max(1, sweep_rows >> p.x_refinement);
+    return rows + (p.kind == Static::rbf);
+}
+template <class T> constexpr Index wave_skew(int col_shift) {
+    return std::max<Index>(sweep_rows, Index(1) << col_shift);
+}
+
+template <class T, bool wave> class Goursat {
   public:
     static constexpr int L = lane_count<T>, R = sweep_rows;
 
@@ -32,10 +48,13 @@ template <class T> class Goursat {
     Goursat(const Pack<T> &pack, T *memory, bool gradient)
         : p_(pack), row_shift_(pack.x_refinement), col_shift_(pack.y_refinement), next_(memory) {
         cols_ = p_.cols << col_shift_;
-        strips_ = ((p_.rows << row_shift_) + R - 1) / R;
+        strip_rows_ = row_shift_ > 3 ? 1 : std::max(1, R >> row_shift_);
+        strips_ = wave ? p_.rows / wave_rows(p_) : ((p_.rows << row_shift_) + R - 1) / R;
+        skew_ = wave ? wave_skew<T>(col_shift_) : 0;
         tile_ = take(chunk * tile_rows);
         ring_ = take(ring_size);
-        line_ = 2 * (cols_ + R);
+        half_ = skew_ + cols_ + R + (wave ? (L - 1) * skew_ : 0);
+        line_ = 2 * half_;
         current_ = take(line_);
         if (!gradient) return;
         const Index strip = R * (cols_ + 2 * R + 1) * L * static_cast<Index>(sizeof(T));
@@ -45,8 +64,8 @@ template <class T> class Goursat {
         segments_ = segment_ ? (strips_ + segment_ - 1) / segment_ : 0;
         tops_ = take(segments_ * line_);
         node_line_ = cols_ + 2 * R + 1;
-        nodes_ = take((segment_ * R + 1) * node_line_);
-        below_ = take(cols_ + 2 * R);
+        nodes_ = take(segment_ * (R + 1) * node_line_);
+        below_ = take(below_size());
         gradient_line_ = p_.cols + 2 * R;
         gradients_ = take(R * gradient_line_);
     }
@@ -69,14 +88,14 @@ template <class T> class Goursat {
                 for (Index s = i * segment_; s < (i + 1) * segment_; ++s) forward<false>(s, nullptr);
         }
         const Vec<T> weights = load<T>(out.weights);
-        for (Index c = 0; c < cols_ + 2 * R; ++c) store<T>(below_ + c * L, Vec<T>{});
+        for (Index c = 0; c < below_size(); ++c) store<T>(below_ + c * L, Vec<T>{});
         const Scatter<T> scatter(p_, out);
         for (Index i = segments_ - 1; i >= 0; --i) {
             const Index first = i * segment_, end = std::min(first + segment_, strips_);
             copy(tops_ + i * line_ * L, current_, line_);
-            for (Index s = first; s < end; ++s) forward<true>(s, nodes_ + (s - first) * R * node_line_ * L);
+            for (Index s = first; s < end; ++s) forward<true>(s, nodes_ + (s - first) * (R + 1) * node_line_ * L);
             for (Index s = end - 1; s >= first; --s) {
-                backward(s, nodes_ + (s - first) * R * node_line_ * L, weights);
+                backward(s, nodes_ + (s - first) * (R + 1) * node_line_ * L, weights);
                 spread(s, scatter);
             }
         }
@@ -97,21 +116,48 @@ template <class T> class Goursat {
         for (Index i = 0; i < vectors; ++i) store<T>(to + i * L, load<T>(from + i * L));
     }
 
-    T *steps() { return current_ + (cols_ + R) * L; }
+    // Values and steps of the row above a strip, from column −skew on.
+    T *values() { return current_ + skew_ * L; }
+    T *steps() { return current_ + (half_ + skew_) * L; }
+    // What a strip hands up, from column −before_ on.
+    Index before_below() const { return R + (wave ? (L - 1) * skew_ : 0); }
+    Index below_size() const { return before_below() + cols_ + R + skew_; }
 
     void start() {
-        for (Index c = 0; c < cols_ + R; ++c) {
+        for (Index c = 0; c < half_; ++c) {
             store<T>(current_ + c * L, splat<T>(T(1)));
-            store<T>(steps() + c * L, Vec<T>{});
+            store<T>(current_ + (half_ + c) * L, Vec<T>{});
         }
     }
+
+    // Of the row above at column t. In a wave the lanes take it from the lane above, and the first one from the last
+    // lane of the strip before, which still stands where this strip has not come to.
+    Vec<T> above(const T *row, Index t) const {
+        if constexpr (!wave) return load<T>(row + t * L);
+        return shift_up(load<T>(row + (t + (L - 1) * skew_) * L), load<T>(row + (t - skew_) * L),
+                        std::make_integer_sequence<int, L>{});
+    }
+    Vec<T> below(Index column) const {
+        const T *row = below_ + before_below() * L;
+        if constexpr (!wave) return load<T>(row + column * L);
+        return shift_down(load<T>(row + (column + skew_) * L), load<T>(row + (column - (L - 1) * skew_) * L),
+                          std::make_integer_sequence<int, L>{});
+    }
+    template <int... i> static Vec<T> shift_up(Vec<T> first, Vec<T> others, std::integer_sequence<int, i...>) {
+        return __builtin_shufflevector(first, others, (L - 1 + i)...);
+    }
+    template <int... i> static Vec<T> shift_down(Vec<T> others, Vec<T> last, std::integer_sequence<int, i...>) {
+        return __builtin_shufflevector(others, last, (1 + i)...);
+    }
+
+    Index first_row(Index strip) const { return wave ? strip * wave_rows(p_) : (strip * R) >> row_shift_; }
 
     T *ring(Index column, int row) { return ring_ + (column & (slots - 1)) * slot + row * 3 * L; }
 
     // What the sweeps need of the columns c0 .. c0 + chunk − 1 of a strip.
     void fill(Index strip, Index c0) {
-        const int rows = row_shift_ > 3 ? 1 : std::max(1, R >> row_shift_);
-        increment_tile<T>(p_, (strip * R) >> row_shift_, rows, c0, tile_);
+        const int rows = strip_rows_;
+        increment_tile<T>(p_, first_row(strip), rows, c0, tile_);
         const Vec<T> root3 = splat<T>(T(1.7320508075688772935));
         for (int c = 0; c < chunk; ++c) {
             T *out = ring(c0 + c, 0);
@@ -135,7 +181,6 @@ template <class T> class Goursat {
     template <bool keep> Vec<T> forward(Index strip, T *nodes) {
         if constexpr (keep) {
             for (int r = 0; r <= R; ++r) store<T>(nodes + (r * node_line_ + R) * L, splat<T>(T(1)));
-            copy(current_, nodes + (R + 1) * L, cols_);
         }
         clear(-chunk);
         return col_shift_ ? forward<keep, true>(strip, nodes) : forward<keep, false>(strip, nodes);
@@ -146,12 +191,13 @@ template <class T> class Goursat {
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) left[r] = corner[r] = splat<T>(T(1)), step[r] = Vec<T>{};
         const Index end = cols_ + R - 1, block = Index(chunk) << col_shift_;
-        T *k = current_, *d = steps();
+        T *k = values(), *d = steps();
         for (Index begin = 0; begin < end; begin += block) {
             fill(strip, begin >> col_shift_);
             const Index stop = std::min(begin + block, end);
             for (Index t = begin; t < stop; ++t) {
-                const Vec<T> top = load<T>(k + t * L), top_step = load<T>(d + t * L);
+                const Vec<T> top = above(k, t), top_step = above(d, t);
+                if constexpr (keep) store<T>(nodes + (R + 1 + t) * L, top);
 #pragma GCC unroll 8
                 for (int r = R - 1; r >= 0; --r) {
                     const T *at = ring(refined ? (t - r) >> col_shift_ : t - r, r);
@@ -192,7 +238,7 @@ template <class T> class Goursat {
             const Index stop = std::min(begin + block, end);
             for (Index u = begin; u < stop; ++u) {
                 const Index first = width - 1 - u;  // the column of the lowest row
-                const Vec<T> from_below = first < cols_ ? load<T>(below_ + (first + R) * L) : Vec<T>{};
+                const Vec<T> from_below = first < cols_ ? below(first) : Vec<T>{};
 #pragma GCC unroll 8
                 for (int q = R - 1; q >= 0; --q) {
                     const int r = R - 1 - q;
@@ -214,14 +260,14 @@ template <class T> class Goursat {
                     store<T>(to, refined ? fma<T>(f[q], slope, load<T>(to)) : f[q] * slope);
                 }
                 const Index done = first + R - 1;
-                if (done < cols_ && done >= 0) store<T>(below_ + (done + R) * L, up[R - 1]);
+                if (done < cols_ && done >= 0) store<T>(below_ + (before_below() + done) * L, up[R - 1]);
             }
         }
     }
 
     // The gradients of a strip's cells, as those of the increments that they share.
     void spread(Index strip, const Scatter<T> &scatter) {
-        const int rows = row_shift_ > 3 ? 1 : std::max(1, R >> row_shift_), shared = R / rows;
+        const int rows = strip_rows_, shared = R / rows;
         for (int r = 0; r < rows; ++r)
             for (Index c = 0; c < p_.cols; ++c) {
                 Vec<T> sum{};
@@ -229,12 +275,13 @@ template <class T> class Goursat {
                     sum = sum + load<T>(gradients_ + ((r * shared + i) * gradient_line_ + R + c) * L);
                 store<T>(gradients_ + (r * gradient_line_ + R + c) * L, sum * T(1.7320508075688772935));
             }
-        scatter.rows((strip * R) >> row_shift_, rows, gradients_ + R * L, gradient_line_);
+        scatter.rows(first_row(strip), rows, gradients_ + R * L, gradient_line_);
     }
 
     const Pack<T> &p_;
     const int row_shift_, col_shift_;
-    Index cols_, strips_, line_, segment_ = 0, segments_ = 0, node_line_ = 0, gradient_line_ = 0;
+    int strip_rows_;  // increments of x that a strip spans
+    Index cols_, strips_, skew_, half_, line_, segment_ = 0, segments_ = 0, node_line_ = 0, gradient_line_ = 0;
     T *next_, *tile_, *ring_, *current_, *tops_ = nullptr, *nodes_ = nullptr, *below_ = nullptr, *gradients_ = nullptr;
     Index used_ = 0;
 };

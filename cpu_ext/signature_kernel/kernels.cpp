@@ -7,22 +7,38 @@
 namespace sdtw::SDTW_ISA {
 namespace {
 
+// Calls work with the sweep that a pack asks for.
+template <class T, class Work> void choose(const Pack<T> &pack, T *scratch, bool gradient, Work &&work) {
+    if (pack.depth) {
+        Truncated<T> sweep(pack, scratch, gradient);
+        work(sweep);
+    } else if (pack.wave) {
+        Goursat<T, true> sweep(pack, scratch, gradient);
+        work(sweep);
+    } else {
+        Goursat<T, false> sweep(pack, scratch, gradient);
+        work(sweep);
+    }
+}
+
 template <class T> Index scratch_size(const Pack<T> &pack, bool gradient) {
-    return pack.depth ? Truncated<T>(pack, nullptr, gradient).size() : Goursat<T>(pack, nullptr, gradient).size();
+    Index size = 0;
+    choose<T>(pack, nullptr, gradient, [&](auto &sweep) { size = sweep.size(); });
+    return size;
 }
 
 template <class T> void value(const Pack<T> &pack, T *out, T *scratch) {
     FlushDenormals guard;
-    pack.depth ? Truncated<T>(pack, scratch, false).value(out) : Goursat<T>(pack, scratch, false).value(out);
+    choose<T>(pack, scratch, false, [&](auto &sweep) { sweep.value(out); });
 }
 
 template <class T> void gradient(const Pack<T> &pack, const PackGradients<T> &out, T *scratch) {
     FlushDenormals guard;
-    pack.depth ? Truncated<T>(pack, scratch, true).gradient(out) : Goursat<T>(pack, scratch, true).gradient(out);
+    choose<T>(pack, scratch, true, [&](auto &sweep) { sweep.gradient(out); });
 }
 
 template <class T> constexpr signature_kernel::Kernels<T> table() {
-    return {lane_count<T>, scratch_size<T>, value<T>, gradient<T>};
+    return {lane_count<T>, sweep_rows, wave_rows<T>, wave_skew<T>, scratch_size<T>, value<T>, gradient<T>};
 }
 
 }  // namespace

@@ -26,6 +26,9 @@ template <class T> struct Pack {
     const T *x, *y;
     const T *increments;  // precomputed: [row][col][lane], not scaled
     T factor;             // of g, see scaled_increment
+    // One pair: lane l of strip s has rows from ((s · lanes + l) · strip) >> x_refinement on, wave_rows of them, and its
+    // columns are wave_skew >> y_refinement behind those of lane l − 1. Without a depth only.
+    bool wave;
 };
 
 // Where the gradients of a pack go: all added to, in the layouts of x, y and increments, for x and y as they are packed
@@ -41,10 +44,12 @@ inline double scaled_increment(int x_refinement, int y_refinement) {
 }
 
 template <class T> struct Kernels {
-    int lanes;
+    int lanes, strip;  // strip: refined rows that are swept together
+    Index (*wave_rows)(const Pack<T> &);
+    Index (*wave_skew)(int y_refinement);  // refined columns
     // Of scratch, in numbers; it is aligned to 64 bytes.
     Index (*scratch_size)(const Pack<T> &, bool gradient);
-    void (*value)(const Pack<T> &, T *out, T *scratch);
+    void (*value)(const Pack<T> &, T *out, T *scratch);  // of a wave: in its last lane
     void (*gradient)(const Pack<T> &, const PackGradients<T> &, T *scratch);
 };
 

@@ -140,6 +140,24 @@ def test_lengths(lengths, params):
     )
 
 
+@pytest.mark.parametrize("refinement", [0, (2, 1), (0, 4), (5, 0)], ids=str)
+@pytest.mark.parametrize("static", ["linear", "rbf", "precomputed"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pair_alone_is_computed_as_among_many(refinement, static, dtype):
+    # Alone, a pair is cut into strips of rows, which are the lanes of a wave.
+    for n, m in ((140, 60), (60, 300), (23, 17)):
+        x, y = paths(1, n, 2, scale=n**-0.5, dtype=dtype), paths(1, m, 2, seed=1, scale=m**-0.5, dtype=dtype)
+        pair = (x, y)
+        if static == "precomputed":
+            pair = (np.einsum("bik,bjk->bij", np.diff(x, axis=1), np.diff(y, axis=1)),)
+        many = [np.repeat(v, 33, axis=0) for v in pair]
+        alone = signature_kernel(*pair, refinement=refinement, static_kernel=static)
+        found = signature_kernel(*many, refinement=refinement, static_kernel=static)
+        np.testing.assert_array_equal(found, np.repeat(alone, 33))
+        two = signature_kernel(*(v[:2] for v in many), refinement=refinement, static_kernel=static, n_jobs=2)
+        np.testing.assert_array_equal(two, found[:2])
+
+
 def test_precomputed_increments():
     x, y = paths(3, 6, 2), paths(3, 5, 2, seed=1)
     g = np.array([increments(a, b) for a, b in zip(x, y, strict=True)])

@@ -114,6 +114,24 @@ def test_gradient_of_a_gram_matrix_is_that_of_its_pairs(params):
     torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("refinement", [0, (2, 1), (0, 4), (5, 0)], ids=str)
+@pytest.mark.parametrize("static", ["linear", "rbf", "precomputed"])
+def test_gradient_of_a_pair_alone(refinement, static):
+    for n, m in ((140, 60), (60, 300), (23, 17)):
+        x, y = leaf(1, n, 2, scale=n**-0.5), leaf(1, m, 2, seed=1, scale=m**-0.5)
+        pair = [x, y]
+        if static == "precomputed":
+            pair = [(x.diff(dim=1) @ y.diff(dim=1).mT).detach().requires_grad_()]
+        alone = signature_kernel(*pair, refinement=refinement, static_kernel=static).sum()
+        many = signature_kernel(
+            *(v.expand(33, -1, -1) for v in pair), refinement=refinement, static_kernel=static
+        )
+        for a, b in zip(
+            torch.autograd.grad(alone, pair), torch.autograd.grad(many.mean(), pair), strict=True
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
+
+
 def test_threads_give_the_same_gradient():
     before, grads = torch.get_num_threads(), []
     try:
