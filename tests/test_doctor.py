@@ -241,6 +241,15 @@ def test_report_on_gpus(gpu, capsys, monkeypatch):
     assert "cpu where it is not" in report
 
 
+def test_the_trial_runs_through_all_layers(gpu, capsys):
+    gpu.multiprocessors, gpu.count, gpu.library.emulate = 2, 1, True
+    forget()
+    assert doctor.main(["--device", "cuda:0"]) == 0
+    assert "computes what the CPU computes; first call" in capsys.readouterr().out
+    entries = {spec.entry for spec, _ in gpu.compiled}
+    assert {"ranges", "classify", "sweep"} <= entries
+
+
 def test_wrong_numbers_are_broken(gpu, capsys, monkeypatch):
     monkeypatch.setattr(
         sktime_sdtw.metrics, "pairwise_soft_dtw", lambda X, **options: np.full((5, 5), len(options["device"]))
