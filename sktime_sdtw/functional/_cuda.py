@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Lengths = NDArray[np.int64]
 Tensors = tuple[Tensor | None, ...]
+SQUARES, GAK = 0, 3  # of CostKind
 
 
 class Device(Protocol):
@@ -176,7 +177,8 @@ def capturable() -> Iterator[None]:
     Notes
     -----
     Make the call once inside before it is captured, as for all of PyTorch: kernels are compiled and loaded
-    then. Lengths must be tensors on the CPU, or None, and gamma a number or a tensor of one element.
+    then. Lengths must be tensors on the CPU, or None, and gamma a number or on the GPU; with
+    ``cost="gak"`` it must not differ between samples.
 
     Examples
     --------
@@ -362,16 +364,23 @@ def _by_gamma(
 ) -> dict[str, Tensor]:
     """What is wanted of all samples, each with its gamma: gradients, or with directions how these change."""
 
-    def solve(gamma: float | Tensor) -> dict[str, Tensor]:
+    def solve(
+        tensors: tuple[Tensor, ...], directions: Tensors | None, gamma: float | Tensor
+    ) -> dict[str, Tensor]:
         batch = _Batch(tensors, x_lengths, y_lengths, numbers.band, numbers.band_parameter)
         if directions is None:
             return _solve(device, batch, numbers, gamma, wanted)
         return _change(device, batch, directions, numbers, gamma, wanted)
 
     if gammas is None:
-        return solve(float(gamma))
+        return solve(tensors, directions, float(gamma))
     if gammas.numel() == 1:
-        return solve(_one_gamma(gammas, tensors[0]))
+        return solve(tensors, directions, _one_gamma(gammas, tensors[0]))
+    if not gammas.is_cuda or gammas.numel() != tensors[0].shape[0]:
+        gammas = check_gammas(gammas, tensors[0].shape[0])
+    if numbers.cost != GAK:
+        each = gammas.to(tensors[0].device, torch.float64).reshape(-1)
+        return _with_gamma_one(tensors, directions, each, numbers.cost == SQUARES, solve)
     result: dict[str, Tensor] = {}
     checked = check_gammas(gammas, tensors[0].shape[0]).reshape(-1)
     for value in checked.unique().tolist():
@@ -391,6 +400,35 @@ def _by_gamma(
                 result[name] = part.new_empty((tensors[0].shape[0], *part.shape[1:]))
             result[name][chosen.to(part.device)] = part
     return result
+
+
+def _with_gamma_one(
+    tensors: tuple[Tensor, ...],
+    directions: Tensors | None,
+    gammas: Tensor,
+    squares: bool,
+    solve: Callable[[tuple[Tensor, ...], Tensors | None, float], dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """Samples with a gamma each, all at once: with costs D/gamma, each is gamma times a problem of gamma 1.
+
+    Costs are proportional to the differences of the series, or to their squares. A gamma that is not finite
+    and > 0 gives NaN.
+    """
+    scales = gammas.rsqrt() if squares else 1 / gammas
+
+    def times(tensor: Tensor | None, factors: Tensor) -> Any:
+        if tensor is None:
+            return None
+        return tensor * factors.to(tensor.dtype).view(-1, *[1] * (tensor.dim() - 1))
+
+    scaled = tuple(times(tensor, scales) for tensor in tensors)
+    ways = None
+    if directions is not None:
+        ways = (*(times(way, scales) for way in directions[:-1]), times(directions[-1], 1 / gammas))
+    found = solve(scaled, ways, 1.0)
+    back = {"value": gammas, "x": gammas * scales, "y": gammas * scales}
+    good = torch.where(torch.isfinite(gammas) & (gammas > 0), 1.0, torch.nan)
+    return {name: times(part, back.get(name, 1.0) * good) for name, part in found.items()}
 
 
 def _run(

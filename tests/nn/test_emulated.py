@@ -80,6 +80,21 @@ def test_costs(device, lengths, wanted):
     same(_cuda.soft_dtw_of_costs(device, *call), _cpu.soft_dtw_of_costs(*call), torch.float64)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cost", [0, 1, 2, 3, 4])
+def test_a_gamma_for_each_sample(device, dtype, cost):
+    gammas, rest = torch.tensor([1e-4, 30.0, 0.5], dtype=torch.float64), (1.0, cost, 0.5, 0, 0.0)
+    if cost == 4:
+        call = (series(3, 9, 7, dtype=dtype).square(), *LENGTHS, gammas, *rest, 5)
+        found, expected = _cuda.soft_dtw_of_costs(device, *call), _cpu.soft_dtw_of_costs(*call)
+    else:
+        x, y = series(3, 9, 2, dtype=dtype), series(3, 7, 2, 1, dtype)
+        call = (x, y, *LENGTHS, gammas, *rest, 7)
+        found, expected = _cuda.soft_dtw(device, *call), _cpu.soft_dtw(*call)
+    assert all(a.dtype is dtype for a in found)
+    same(found, expected, dtype)
+
+
 def test_bad_numbers_stay_in_their_sample(device):
     x, y = series(4, 9, 2), series(4, 7, 2, 1)
     x[1, 3, 0], y[2, 0, 1], x[3] = torch.nan, torch.inf, 1e200

@@ -140,6 +140,8 @@ def test_gamma_as_a_tensor(device):
     x, y, *directions = problem(3, 9, 7, 2)
     for gammas in (torch.tensor(0.3), torch.tensor([0.3, 2.0, 0.3], dtype=torch.float64)):
         check(device, x, y, *LENGTHS, gammas, 1.0, 0, 1.0, 0, 0.0, *directions, 7)
+    for cost in (1, 2, 3):
+        check(device, x, y, *LENGTHS, gammas, 1.0, cost, 0.5, 0, 0.0, *directions, 7)
     costs = (
         random(3, 9, 7).square(),
         *LENGTHS,
