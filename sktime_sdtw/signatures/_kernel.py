@@ -11,7 +11,10 @@ import numpy as np
 from ..metrics._numbers import check_number
 from ._arguments import check_array, check_lengths, operators
 from ._kernel_numpy import MOST_DEPTH, MOST_REFINEMENT, STATIC, Settings
-from ._words import check_size
+from ._words import check_size, count_words
+
+# In a signature that is computed for a kernel.
+MOST_WORDS = 2**20
 
 
 def signature_kernel(
@@ -114,7 +117,7 @@ def signature_kernel(
     _check_finite(x, x_lengths, "x", ops)
     _check_finite(y, y_lengths, "y", ops)
     dtype, x, y = x.dtype, _working(x, ops), _working(y, ops)
-    values = impl.kernel(x, y, x_lengths, y_lengths, True, settings, n_jobs)
+    values = _values(impl, ops, x, y, x_lengths, y_lengths, True, settings, n_jobs)
     _check_values(values, ops)
     if normalize:
         own_x = _own(impl, ops, x, x_lengths, settings, 0, n_jobs)
@@ -195,7 +198,7 @@ def signature_kernel_gram(
         _check_finite(Y, y_lengths, "Y", ops)
     dtype, X = X.dtype, _working(X, ops)
     Y = None if same else _working(Y, ops)
-    values = impl.kernel(X, Y, x_lengths, y_lengths, False, settings, n_jobs)
+    values = _values(impl, ops, X, Y, x_lengths, y_lengths, False, settings, n_jobs)
     _check_values(values, ops)
     if normalize:
         if same:
@@ -405,13 +408,55 @@ def _working(x: Any, ops: ModuleType) -> Any:
     return ops.cast(x, ops.working_dtype(x.dtype))
 
 
+def _values(
+    impl: ModuleType,
+    ops: ModuleType,
+    x: Any,
+    y: Any,
+    x_lengths: Any,
+    y_lengths: Any,
+    paired: bool,
+    settings: Settings,
+    n_jobs: int | None,
+) -> Any:
+    """Values of the kernel; to a depth, from the signatures where these are the shorter way."""
+    if not _prefers_signatures(x, y, paired, settings):
+        return impl.kernel(x, y, x_lengths, y_lengths, paired, settings, n_jobs)
+    scale = settings.scale**0.5
+
+    def words(paths: Any, lengths: Any) -> Any:
+        return ops.signature(paths * scale, None, lengths, settings.depth, False, None, n_jobs)
+
+    first = words(x, x_lengths)
+    if paired:
+        return (first * (first if y is x else words(y, y_lengths))).sum(-1) + 1
+    second = first if y is None else words(y, y_lengths)
+    return first @ second.swapaxes(-1, -2) + 1
+
+
+def _prefers_signatures(x: Any, y: Any, paired: bool, settings: Settings) -> bool:
+    """Whether signatures and their inner products take fewer operations than the tables of all pairs."""
+    depth, other = settings.depth, x if y is None else y
+    n, m, channels = x.shape[-2], other.shape[-2], x.shape[-1]
+    if not depth or settings.static != "linear" or min(n, m) < 2 or channels**depth > MOST_WORDS:
+        return False
+    words, step = count_words(channels, depth), 0
+    for k in range(1, depth + 1):
+        step += (depth - k + 1) * channels**k
+    count = 1 if paired else x.shape[-3]
+    others = 1 if paired else other.shape[-3]
+    own = (count * n + (0 if y is None else others * m)) * step
+    cell = channels + depth * (depth + 1) * (2 * depth + 1) // 3
+    return bool(own + count * others * words < count * others * n * m * cell)
+
+
 def _own(
     impl: ModuleType, ops: ModuleType, x: Any, lengths: Any, settings: Settings, side: int, n_jobs: int | None
 ) -> Any:
     """Roots of the kernel of paths with themselves."""
     order = settings.refinement[side]
     own = Settings(settings.static, settings.scale, (order, order), settings.depth)
-    return _root(impl.kernel(x, x, lengths, lengths, True, own, n_jobs), ops)
+    return _root(_values(impl, ops, x, x, lengths, lengths, True, own, n_jobs), ops)
 
 
 def _root(values: Any, ops: ModuleType) -> Any:
