@@ -150,8 +150,96 @@ template <class T> Index algebra_size(int channels, int depth) {
     return (2 * words + 2 * stages + 2 * words) * lane_count<T>;
 }
 
+// out[u m + v] += a[u] b[v] for u < n, v < m.
+template <class T, int fixed>
+void add_outer(const T *a, Index n, const T *__restrict__ b, Index m, T *__restrict__ out) {
+    if constexpr (fixed > 0) m = fixed;
+    for (Index u = 0; u < n; ++u, out += m)
+        for (Index v = 0; v < m; ++v) out[v] += a[u] * b[v];
+}
+
+// The adjoint of add_outer: adds to a_back and b_back.
+template <class T, int fixed>
+void add_outer_adjoint(const T *a, Index n, const T *b, Index m, const T *g, T *a_back, T *__restrict__ b_back) {
+    constexpr int L = lane_count<T>;
+    if constexpr (fixed > 0) m = fixed;
+    const Index whole = m - m % L;
+    for (Index u = 0; u < n; ++u, g += m) {
+        const Vec<T> x = splat<T>(a[u]);
+        Vec<T> sums{};
+        for (Index v = 0; v < whole; v += L) {
+            const Vec<T> incoming = load<T>(g + v);
+            sums = fma<T>(incoming, load<T>(b + v), sums);
+            store<T>(b_back + v, fma<T>(incoming, x, load<T>(b_back + v)));
+        }
+        T sum = 0;
+        for (int l = 0; l < L && whole > 0; ++l) sum += sums[l];
+        for (Index v = whole; v < m; ++v) {
+            sum += g[v] * b[v];
+            b_back[v] += g[v] * a[u];
+        }
+        a_back[u] += sum;
+    }
+}
+
+// From the last level k on: calls level(where it begins, its size), then for all i < k
+// work<m or 0>(where level i begins, its size n, where level k - i begins, its size m, where level k begins).
+template <class Level, class Work>
+SDTW_INLINE void over_levels(int channels, int depth, Level &&level, Work &&work) {
+    Index power[most_depth + 1], offset[most_depth + 1], at = 0, size = 1;
+    for (int k = 1; k <= depth; ++k) {
+        offset[k] = at;
+        at += (size *= channels);
+        power[k] = size;
+    }
+    for (int k = depth; k >= 1; --k) {
+        level(offset[k], power[k]);
+        for (int i = 1; i < k; ++i) {
+            auto call = [&]<int fixed>() {
+                work.template operator()<fixed>(offset[i], power[i], offset[k - i], power[k - i], offset[k]);
+            };
+            if (i + 1 < k)
+                call.template operator()<0>();
+            else
+                with_constant<8>(channels, call);
+        }
+    }
+}
+
+// One product, in rows: for a few it costs less than the way into lanes. From the last level on, so that out may be b.
+template <class T> void product_of_rows(int channels, int depth, const T *a, const T *b, T *out) {
+    over_levels(
+        channels, depth,
+        [&](Index at, Index size) {
+            for (Index i = at; i < at + size; ++i) out[i] = a[i] + b[i];
+        },
+        [&]<int fixed>(Index i, Index n, Index j, Index m, Index k) {
+            add_outer<T, fixed>(a + i, n, b + j, m, out + k);
+        });
+}
+
+template <class T>
+void product_of_rows_backward(int channels, int depth, const T *a, const T *b, const T *gradient, T *a_back,
+                              T *b_back) {
+    const Index words = count_words(channels, depth);
+    for (Index i = 0; i < words; ++i) a_back[i] = b_back[i] = gradient[i];
+    over_levels(
+        channels, depth, [](Index, Index) {},
+        [&]<int fixed>(Index i, Index n, Index j, Index m, Index k) {
+            add_outer_adjoint<T, fixed>(a + i, n, b + j, m, gradient + k, a_back + i, b_back + j);
+        });
+}
+
+// Up to so many rows are multiplied one by one.
+template <class T> constexpr int few_rows = lane_count<T> / 4;
+
 template <class T>
 void product(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b, const Rows<T> &out, T *scratch) {
+    if (!a.row[few_rows<T>]) {
+        for (int l = 0; l < few_rows<T> && a.row[l]; ++l)
+            product_of_rows<T>(channels, depth, a.row[l], b.row[l], out.row[l]);
+        return;
+    }
     const Index words = count_words(channels, depth), size = words * lane_count<T>;
     rows_to_lanes<T>(a.row, words, scratch);
     rows_to_lanes<T>(b.row, words, scratch + size);
@@ -162,6 +250,12 @@ void product(int channels, int depth, const Rows<const T> &a, const Rows<const T
 template <class T>
 void product_backward(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b,
                       const Rows<const T> &gradient, const Rows<T> &a_gradient, const Rows<T> &b_gradient, T *scratch) {
+    if (!a.row[few_rows<T>]) {
+        for (int l = 0; l < few_rows<T> && a.row[l]; ++l)
+            product_of_rows_backward<T>(channels, depth, a.row[l], b.row[l], gradient.row[l], a_gradient.row[l],
+                                        b_gradient.row[l]);
+        return;
+    }
     const Index words = count_words(channels, depth), size = words * lane_count<T>;
     rows_to_lanes<T>(a.row, words, scratch);
     rows_to_lanes<T>(b.row, words, scratch + size);

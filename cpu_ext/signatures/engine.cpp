@@ -175,7 +175,7 @@ void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, 
     const Index words = count_words(paths.channels, depth);
     if (paths.n_paths == 0) return;
     if (worth_sliding(paths, depth)) return slide(paths, depth, out, n_threads, stop);
-    Parts<T> parts(paths, depth, false);
+    Parts<T> parts(paths, depth, false, n_threads);
     if (parts.per_path == 1 || paths.windows) return run_forward(parts, stream, initial, out, words, n_threads, stop);
     if (stream) return run_stream(parts, initial, out, words, n_threads, stop);
     Tree<T> tree(paths.n_paths, parts.per_path, paths.channels, depth, words);
@@ -193,7 +193,7 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
     const int d = paths.channels;
     const Index words = count_words(d, depth);
     if (paths.n_paths == 0) return;
-    const Parts<T> parts(paths, depth, stream);
+    const Parts<T> parts(paths, depth, stream, n_threads);
     std::vector<T> increments(static_cast<std::size_t>(paths.n_paths * paths.steps() * d));
     if (initials) std::fill(initials, initials + paths.n_paths * words, T(0));
     if (parts.per_path == 1 || paths.windows) {
@@ -207,7 +207,8 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
         if (depth > 1) {
             Parts<T> low = parts;
             low.depth = depth - 1;
-            low.prefix = choose_prefix(low.count(), d, low.depth, kernels<T>().lanes, static_cast<int>(sizeof(T)));
+            low.prefix =
+                choose_prefix(low.count(), d, low.depth, kernels<T>().lanes, static_cast<int>(sizeof(T)), n_threads);
             low.slots = 1;
             for (int i = 0; i < low.prefix; ++i) low.slots *= d;
             run_forward(low, false, initial, tree.levels[0], words, n_threads, stop);

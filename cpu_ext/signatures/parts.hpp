@@ -58,9 +58,10 @@ template <class T> struct Parts {
         return stream ? 1 : count_parts(paths.n_paths, paths.steps(), paths.channels, depth);
     }
 
-    Parts(const Paths<T> &paths_, int depth_, bool stream)
+    Parts(const Paths<T> &paths_, int depth_, bool stream, int n_threads)
         : paths(paths_), per_path(count_per_path(paths_, depth_, stream)), depth(depth_),
-          prefix(choose_prefix(count(), paths_.channels, depth_, kernels<T>().lanes, static_cast<int>(sizeof(T)))),
+          prefix(choose_prefix(count(), paths_.channels, depth_, kernels<T>().lanes, static_cast<int>(sizeof(T)),
+                               n_threads)),
           slots(1) {
         for (int i = 0; i < prefix; ++i) slots *= paths.channels;
     }

@@ -17,7 +17,7 @@ SDTW_INLINE Index count_nodes(int channels, int depth, int prefix) {
 
 // Blocks whose states are kept between two that are kept for all of the path: memory grows with its square root.
 SDTW_INLINE Index blocks_of_segment(Index blocks, Index nodes) {
-    constexpr Index freely = 1 << 16;  // vectors
+    constexpr Index freely = 1 << 14;  // vectors: they should stay in the second cache
     if (blocks * nodes <= freely) return blocks > 0 ? blocks : 1;
     Index root = 1;
     while (root * root < blocks) ++root;

@@ -23,12 +23,11 @@ inline double product_cost(int channels, int depth) {
     return total;
 }
 
-// Into how many parts of equal length each path is cut, so that the lanes of a few threads are filled. It does not
-// depend on the number of threads, so neither does the result.
+// Into how many parts of equal length each path is cut, so that the lanes of two threads are filled: more would have to
+// be multiplied. It does not depend on the number of threads, so neither does the result.
 inline Index count_parts(Index n_paths, Index steps, int channels, int depth) {
-    constexpr Index wanted = 64, shortest = 48, enough = 32, long_path = 1000;
+    constexpr Index wanted = 32, shortest = 48;
     constexpr double most_numbers = 1 << 21;
-    if (n_paths >= enough && steps < long_path) return 1;
     const double words = static_cast<double>(count_words(channels, depth));
     const double in_steps = 8 * product_cost(channels, depth) / step_cost(channels, depth);
     const Index by_length = steps / std::max<Index>(shortest, static_cast<Index>(in_steps));
@@ -37,8 +36,8 @@ inline Index count_parts(Index n_paths, Index steps, int channels, int depth) {
 }
 
 // How many letters of the words the lanes fix. More letters: a smaller table to walk through, and filled lanes where
-// paths are few; but what the lanes share is computed by each.
-inline int choose_prefix(Index n_paths, int channels, int depth, int lanes, int bytes) {
+// paths are few, and work for each thread; but what the lanes share is computed by each.
+inline int choose_prefix(Index n_paths, int channels, int depth, int lanes, int bytes, int n_threads) {
     int best = 0;
     double best_cost = HUGE_VAL;
     Index slots = n_paths;
@@ -47,7 +46,7 @@ inline int choose_prefix(Index n_paths, int channels, int depth, int lanes, int 
         const double nodes = static_cast<double>(m + count_words(channels, depth - m));
         const double table = nodes * lanes * bytes;
         const double slow = table < 400e3 ? 1 : table < 900e3 ? 1.25 : 2;
-        const auto groups = static_cast<double>((slots + lanes - 1) / lanes);
+        const auto groups = static_cast<double>(((slots + lanes - 1) / lanes + n_threads - 1) / n_threads);
         const double step = slow * step_cost(channels, depth - m) + m * (depth + channels) + 4.0 * channels + 20;
         if (groups * step < best_cost) best_cost = groups * step, best = m;
     }

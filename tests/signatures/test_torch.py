@@ -121,6 +121,23 @@ def test_derivatives_of_products_and_inversion():
     check(lambda s: invert_signature(s, 3, 2), leaf(2, 14))
 
 
+@pytest.mark.parametrize(("channels", "depth"), [(1, 4), (2, 5), (3, 3), (5, 3), (9, 2), (20, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_of_few_rows_and_of_many(channels, depth, dtype):
+    from sktime_sdtw.signatures import _reference
+
+    words = signatures.signature_channels(channels, depth)
+    weights = leaf(23, words, seed=2, dtype=dtype).detach()
+    tolerance = {"rtol": 0, "atol": 1e-4 if dtype == torch.float32 else 1e-12}
+    for rows in (1, 2, 23):
+        a, b = leaf(rows, words, dtype=dtype), leaf(rows, words, seed=1, dtype=dtype)
+        found, expected = signature_combine(a, b, channels, depth), _reference.product(a, b, channels, depth)
+        torch.testing.assert_close(found, expected, **tolerance)
+        ours = torch.autograd.grad(found, (a, b), weights[:rows])
+        for one, two in zip(ours, torch.autograd.grad(expected, (a, b), weights[:rows]), strict=True):
+            torch.testing.assert_close(one, two, **tolerance)
+
+
 def test_third_derivative():
     x = leaf(1, 3, 2)
     total = signature(x, 3).square().sum()
