@@ -22,7 +22,7 @@ NO_ROOM = 2
 # Points of the boxes that the search looks at, at most.
 LEAST_GRID = 257
 # Blocks on a multiprocessor, and the share of the free memory that they may have.
-RESIDENT, MOST_MEMORY = 2, 0.5
+RESIDENT, MOST_MEMORY = 2, 0.25
 # Joints of a chain for each knot: seldom more, and where it is more a second launch has room for all.
 USUAL_JOINTS = 256
 
@@ -283,6 +283,8 @@ def solve_arrays(runtimes: Sequence[Runtime], problem: Problem, grid: int) -> di
             for name in found.__dataclass_fields__
         }
 
+    if len(shares) == 1:  # on the stream of this thread
+        return work(shares[0])
     with ThreadPoolExecutor(len(shares)) as pool:
         parts = list(pool.map(work, shares))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

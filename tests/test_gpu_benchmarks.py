@@ -54,7 +54,18 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     (data,) = tmp_path.glob("*.json")
     report = json.loads(data.read_text())
     assert report["dry_run"]
-    for name in ("pairwise", "training", "second", "signatures", "long", "transfer", "first", "threshold"):
+    steps = (
+        "pairwise",
+        "training",
+        "second",
+        "signatures",
+        "warps",
+        "long",
+        "transfer",
+        "first",
+        "threshold",
+    )
+    for name in steps:
         rows = report["steps"][name]["result"]
         assert rows
         assert not [row["skipped"] for row in rows if "skipped" in row]
@@ -62,7 +73,7 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     page = data.with_suffix(".md").read_text()
     assert "dry run" in page
     assert "| **no** |" not in page  # nothing is judged
-    assert len(tables(page)) == 8
+    assert len(tables(page)) == 9
     check_tables(page)
 
 
@@ -208,6 +219,12 @@ def test_files_of_tests_by_themselves(script: Any, tmp_path: Path, monkeypatch: 
     assert "2 passed, 1 failed, 1 errors, 1 skipped in 3 files" in page
     none = suite.run(tmp_path, [], "cpu", 3, time.monotonic() + 5, tmp_path / "tests.log", saved.append)
     assert len(none["not_run"]) == 3
+
+
+def test_a_machine_with_nothing_but_python(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git, no nvidia-smi
+    info = script("_clock").machine(tmp_path, True, None)
+    assert (info["commit"], info["gpu"], info["driver"]) == ("unknown", "GPU", None)
 
 
 def test_wrong_numbers_are_seen(script: Any) -> None:

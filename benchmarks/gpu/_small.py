@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import _signature_rows
+import _warp_rows
 import numpy as np
 
 import sktime_sdtw as sdtw
@@ -88,6 +89,7 @@ def cases() -> Iterator[tuple[str, Callable[[str], Any]]]:
             )
         yield f"path, {dtype}", lambda device, x=x3, y=y3: sdtw.dtw_path(x[1], y[1], device=device)
     yield from _signature_rows.small_cases()
+    yield from _warp_rows.small_cases()
 
 
 def numbers(result: Any) -> list[np.ndarray]:

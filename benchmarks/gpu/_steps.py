@@ -18,6 +18,7 @@ from typing import Any
 import _clock
 import _rows
 import _signature_rows
+import _warp_rows
 import numpy as np
 
 import sktime_sdtw as sdtw
@@ -399,6 +400,7 @@ STEPS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "training": training,
     "second": second,
     "signatures": lambda options: _signature_rows.measure(options, guarded),
+    "warps": lambda options: _warp_rows.measure(options, guarded),
     "long": long,
     "transfer": transfer,
     "first": first,

@@ -7,6 +7,7 @@ from typing import Any
 
 import _rows
 import _signature_rows
+import _warp_rows
 from _rows import seconds, size
 
 Model = dict[str, dict[str, Any]]
@@ -50,6 +51,7 @@ def markdown(report: dict[str, Any], model: Model) -> str:
         ("training", _training),
         ("second", _second),
         ("signatures", _signatures),
+        ("warps", _warps),
         ("long", _long),
         ("transfer", _transfer),
         ("first", _first),
@@ -263,6 +265,11 @@ def _second(results: Results, model: Model, judge: Judge) -> list[str]:
 
 def _signatures(results: Results, model: Model, judge: Judge) -> list[str]:
     heads, *rows = _signature_rows.table(_measured(results), model, judge)
+    return _table(heads, rows) + _skipped(results)
+
+
+def _warps(results: Results, model: Model, judge: Judge) -> list[str]:
+    heads, *rows = _warp_rows.table(_measured(results), model, judge)
     return _table(heads, rows) + _skipped(results)
 
 

@@ -35,6 +35,7 @@ DEVICE Events own_events(const Work &w) {
 }
 
 DEVICE void make_links(Work &w) {
+    EACH(i, w.pair.m) w.ties[i] = FREE;
     EACH(i, w.pair.m - 1) {
         Curve curve = {w.links.at + i * LINK_ROOM, w.links.slope + i * LINK_ROOM, 0};
         link_curve(w.pair, i, 2 * w.span + 2 * target(w.pair, i), curve);

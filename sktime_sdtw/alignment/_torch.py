@@ -291,6 +291,8 @@ def _read_lengths(lengths: Any, like: Tensor, name: str) -> Tensor:
 
 
 def _as_tensor(values: Any, like: Tensor) -> Tensor:
+    if isinstance(values, (int, float)):  # no copy from the host, which no CUDA graph could take over
+        return torch.full((), float(values), dtype=torch.float64, device=like.device)
     return torch.as_tensor(values, dtype=torch.float64, device=like.device)
 
 

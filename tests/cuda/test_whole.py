@@ -37,8 +37,9 @@ Y = [rng.normal(size=(length, 1)).astype(np.float32) for length in (8, 150, 7)]
         lambda device: sdtw.pairwise_soft_dtw(X, gamma=0.5, device=device),
         lambda device: sdtw.paired_soft_dtw_gradient(X, Y, wrt=("x", "y"), device=device),
         lambda device: sdtw.dtw_path(X[0], Y[0], device=device),
+        lambda device: list(vars(sdtw.gdtw(X, [Y[0], *Y[::2]], device=device)).values()),
     ],
-    ids=["several gammas", "with itself", "gradients", "path"],
+    ids=["several gammas", "with itself", "gradients", "path", "warps"],
 )
 def test_from_arrays_to_arrays(gpu, call):
     found, expected = flat(call("cuda:1")), flat(call("cpu"))
