@@ -26,7 +26,10 @@ def commit(folder: Path) -> str:
     """The commit of the checkout, with a star where files differ from it."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
+        try:
+            done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
+        except OSError:  # no git on this machine
+            return ""
         return done.stdout.strip() if done.returncode == 0 else ""
 
     found = git("rev-parse", "--short", "HEAD")
