@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -85,6 +86,20 @@ def read_lengths(lengths: Any, name: str) -> Tensor | None:
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype is torch.bool:
         raise TypeError(f"{name} must hold integers. Got {lengths.dtype}.")
     return lengths.to(torch.int64)
+
+
+def lengths_on(device: torch.device, lengths: Tensor) -> Tensor:
+    """Lengths beside the data. Those of the host are copied once: a CUDA graph could not copy them again."""
+    plain = type(lengths) is Tensor and lengths.is_cpu and not torch._C._are_functorch_transforms_active()
+    if device.type != "cuda" or not plain or torch.compiler.is_compiling():
+        return lengths.to(device)
+    return copied_once(device, lengths.contiguous().numpy().tobytes())
+
+
+@lru_cache(maxsize=64)
+def copied_once(device: torch.device, lengths: bytes) -> Tensor:
+    """As int64 on the device, found again by their content."""
+    return torch.frombuffer(bytearray(lengths), dtype=torch.int64).to(device)
 
 
 def read_series(x: Any, y: Any) -> tuple[Tensor, Tensor]:

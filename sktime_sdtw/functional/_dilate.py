@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _calls, _library
-from ._arguments import Settings, read_gamma, read_lengths, resolve_settings, wanted
+from ._arguments import Settings, lengths_on, read_gamma, read_lengths, resolve_settings, wanted
 from ._soft_dtw import local_costs
 
 
@@ -94,4 +94,4 @@ def parts_of(
 
 def _relative_time(costs: Tensor, axis: int, lengths: Tensor | None) -> Tensor:
     steps = torch.arange(costs.shape[axis], dtype=costs.dtype, device=costs.device)[None]
-    return steps / (costs.shape[axis] if lengths is None else lengths.to(costs.device)[:, None])
+    return steps / (costs.shape[axis] if lengths is None else lengths_on(costs.device, lengths)[:, None])

@@ -11,6 +11,7 @@ from . import _calls, _library
 from ._arguments import (
     Settings,
     broadcast,
+    lengths_on,
     read_costs,
     read_gamma,
     read_lengths,
@@ -306,7 +307,7 @@ def unit_rows(x: Tensor, lengths: Tensor | None) -> Tensor:
     rows = x.double()
     if lengths is not None:
         steps = torch.arange(x.shape[1], device=x.device)
-        inside = steps < lengths.to(x.device)[:, None]
+        inside = steps < lengths_on(x.device, lengths)[:, None]
         rows = torch.where(inside[:, :, None], rows, 1.0)
     largest = rows.detach().abs().amax(-1, keepdim=True)  # first, so that squares neither overflow nor vanish
     rows = rows / largest

@@ -238,6 +238,16 @@ def test_only_what_requires_grad_is_computed(monkeypatch):
     assert asked == [1, 0, 0, 4]
 
 
+def test_lengths_are_copied_to_a_device_once():
+    from sktime_sdtw.functional import _arguments
+
+    device, lengths = torch.device("cpu"), torch.tensor([3, 1, 2])
+    first = _arguments.copied_once(device, lengths.numpy().tobytes())
+    assert torch.equal(first, lengths)
+    assert _arguments.copied_once(device, lengths.clone().numpy().tobytes()) is first
+    assert _arguments.lengths_on(device, lengths) is lengths
+
+
 def test_broadcast_and_strange_layouts():
     x, y = series(4, 6, 3), series(1, 5, 3, 1)
     expanded = soft_dtw(x, y.expand(4, -1, -1))
