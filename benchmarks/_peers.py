@@ -94,6 +94,12 @@ def tslearn_torch_loss(X: np.ndarray, Y: np.ndarray, gamma: float) -> Call:
     return _torch_loss(SoftDTWLossPyTorch(gamma=gamma), X, Y)
 
 
+def dilate_step(X: np.ndarray, Y: np.ndarray, gamma: float) -> Call:
+    module = _from_checkout("loss.dilate_loss", os.environ.get("BENCH_DILATE"))
+    warnings.filterwarnings("ignore", "torch.range is deprecated")
+    return _torch_loss(lambda x, y: module.dilate_loss(x, y, 0.5, gamma, "cpu")[0], X, Y)
+
+
 def dtaidistance_dtw(X: np.ndarray, *, use_pruning: bool) -> Call:
     from dtaidistance import dtw
 

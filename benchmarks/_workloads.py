@@ -128,6 +128,20 @@ def training_step(n: int, length: int, d: int) -> Callable[[int], Built]:
     return build
 
 
+def dilate_step(n: int, length: int) -> Callable[[int], Built]:
+    """Build forward and backward of the loss of shape and time, whose gradient is a second derivative."""
+
+    def build(shrink: int) -> Built:
+        from sktime_sdtw.nn import DILATELoss
+
+        size, steps = max(2, n // shrink), max(2, length // shrink)
+        X, Y = series(size, steps, 1, 0), series(size, steps, 1, 1)
+        ours = _peers._torch_loss(DILATELoss(alpha=0.5, gamma=GAMMA), X, Y)
+        return collect(ours, size * steps**2, {"DILATE": lambda: _peers.dilate_step(X, Y, GAMMA)})
+
+    return build
+
+
 def tiny_step(n: int, length: int, d: int) -> Callable[[int], Built]:
     """Build a loss of tensors beside its kernel alone, for the cost of a call."""
 
@@ -379,6 +393,9 @@ WORKLOADS = {
         "loss of tensors, forward and backward, 32 pairs of 128, 8 features, float32",
         training_step(32, 128, 8),
         {"SoftDTW-CUDA-Torch": 30, "Maghoumi": 30, "tslearn's torch loss": 30},
+    ),
+    "dilate-step": Workload(
+        "loss of shape and time, forward and backward, 32 pairs of 128, float32", dilate_step(32, 128)
     ),
     "tiny-step": Workload(
         "loss of tensors, forward and backward, 4 pairs of 32, 2 features, float32", tiny_step(4, 32, 2)

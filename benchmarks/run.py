@@ -5,10 +5,11 @@
     python benchmarks/run.py --shrink 8 --repeats 1  a quick try of the script itself
 
 Every workload runs in a process of its own, with one thread for every package. Peers that are not installed
-are left out with a note; two are not on the index and are used from clones:
+are left out with a note; three are not on the index and are used from clones:
 
     --sdtw-cuda-torch PATH   a clone of BGU-CS-VIL/sdtw-cuda-torch
     --maghoumi PATH          a clone of Maghoumi/pytorch-softdtw-cuda
+    --dilate PATH            a clone of vincent-leguen/DILATE
 
 The figures go to benchmarks/results/DATE.json, and as a table to the screen; with --update also into
 benchmarks/README.md and, in short, into README.md.
@@ -27,6 +28,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ONE_THREAD = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"]
 US = "sktime-sdtw"
+CLONES = ["sdtw_cuda_torch", "maghoumi", "dilate"]  # peers without a package
 PEERS = ["tslearn", "dtaidistance", "aeon"]
 
 
@@ -65,9 +67,9 @@ def in_own_process(task: str, name: str, args: argparse.Namespace, isa: str | No
     """Run this script with --task in a fresh process and return what it prints as JSON."""
     environment = dict.fromkeys(ONE_THREAD, "1")
     environment |= {key: value for key, value in os.environ.items() if key not in ONE_THREAD}
-    for key, value in [("BENCH_SDTW_CUDA_TORCH", args.sdtw_cuda_torch), ("BENCH_MAGHOUMI", args.maghoumi)]:
-        if value:
-            environment[key] = value
+    for clone in CLONES:
+        if path := getattr(args, clone):
+            environment[f"BENCH_{clone.upper()}"] = path
     if isa:
         environment["SKTIME_SDTW_ISA"] = isa
     command = [sys.executable, str(Path(__file__).resolve()), "--task", task, "--only", name]
@@ -175,8 +177,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--isa", choices=["v2", "v3", "v4"], help="instruction set, where a workload names none"
     )
-    parser.add_argument("--sdtw-cuda-torch", metavar="PATH")
-    parser.add_argument("--maghoumi", metavar="PATH")
+    for clone in CLONES:
+        parser.add_argument("--" + clone.replace("_", "-"), metavar="PATH")
     parser.add_argument("--output", type=Path, metavar="JSON", help="where the figures go")
     parser.add_argument(
         "--update", action="store_true", help="write the tables into benchmarks/README.md and README.md"
