@@ -158,9 +158,9 @@ def _tensor_table(cost: int, slope: int) -> KernelSpec | None:
     return _kernels_for("float32", cost, 0)._spec("tensor_table", COST=cost, SLOPE=slope)
 
 
-def _products(real: tuple[str, int], cost: int, tile: int, of_y: int) -> KernelSpec | None:
+def _products(real: tuple[str, int], cost: int, tile: int) -> KernelSpec | None:
     kernels = _kernels_for(real[0], cost, 0)
-    return kernels._spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile, GRAD_Y=of_y)
+    return kernels._spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile)
 
 
 def _classify(store: str, cost: int, band: int, paired: int) -> KernelSpec | None:
@@ -231,7 +231,7 @@ FAMILIES = (
         _tensor_table,
         tuple(name for name in ARCHITECTURES if name != "sm_75"),
     ),
-    Family("products", {"real": REALS, "cost": (0, 2), "tile": (8, 16, 32, 64), "of": (0, 1)}, _products),
+    Family("products", {"real": REALS, "cost": (0, 2), "tile": (8, 16, 32, 64)}, _products),
     Family("second order, costs", {"real": REALS, "cost": COSTS, "weights": (0, 1)}, _second_costs),
     Family("second order, sweep", {"type": TYPES, "band": BANDS}, functools.partial(_second, "sweep")),
     Family("second order, reverse", {"type": TYPES}, functools.partial(_second, "reverse")),
@@ -303,9 +303,9 @@ def typical() -> dict[str, KernelSpec]:
         "table of costs, gak": _table(REALS[0], 3, 0),
         "table of costs, sqeuclidean, double": _table(REALS[2], 0, 0),
         "table of costs, sqeuclidean, on tensor cores": _tensor_table(0, 0),
-        "gradients from a table, d up to 8": _products(REALS[0], 0, 8, 0),
-        "gradients from a table, d = 64": _products(REALS[0], 0, 64, 0),
-        "gradients from a table, d = 64, double": _products(REALS[2], 0, 64, 0),
+        "gradients from a table, d up to 8": _products(REALS[0], 0, 8),
+        "gradients from a table, d = 64": _products(REALS[0], 0, 64),
+        "gradients from a table, d = 64, double": _products(REALS[2], 0, 64),
         "second order, costs": _second_costs(single, 0, 0),
         "second order, weights, gak": _second_costs(single, 3, 1),
         "second order, sweep": _second("sweep", single),
@@ -370,8 +370,8 @@ BUDGETS = {
     ("second_order_reverse", "double"): Budget(255, 0, 40 * 1024),
     ("signature", "float"): Budget(144, 32, 20 * 1024),
     ("signature", "double"): Budget(128, 32, 24 * 1024),
-    ("signature_reverse", "float"): Budget(184, 0, 46 * 1024),
-    ("signature_reverse", "double"): Budget(184, 0, 46 * 1024),
+    ("signature_reverse", "float"): Budget(184, 32, 46 * 1024),
+    ("signature_reverse", "double"): Budget(184, 32, 46 * 1024),
     ("signature_stream_reverse", "float"): Budget(128, 32, 46 * 1024),
     ("signature_stream_reverse", "double"): Budget(168, 32, 46 * 1024),
     ("signature_starts", "float"): Budget(64, 0, 0),

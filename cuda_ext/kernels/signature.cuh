@@ -138,9 +138,10 @@ DEVICE bool stands_for(const Place &p, int k) {
     return p.prefix % divisor == 0 && p.tile == 0;
 }
 
-// The units of a block, for the loads of all threads: LOADERS threads each, so that what a thread moves lies STEPS steps
-// in a row, and needs no division.
-constexpr int LOADERS = THREADS / UNITS;
+// The units of a block, for the loads and stores of all threads: LOADERS neighbours move what lies side by side in memory,
+// of one unit, and need no division for it.
+constexpr int LOADERS = THREADS / UNITS < 8 ? 8 : THREADS / UNITS;  // neighbours in memory, a sector at least
+constexpr int UNITS_AT_ONCE = THREADS / LOADERS, ROUNDS = (UNITS + UNITS_AT_ONCE - 1) / UNITS_AT_ONCE;
 
 struct Sources {
     SharedPointer<int64> point;   // where the first step comes from, in points
@@ -175,8 +176,11 @@ DEVICE int find_sources(const Paths &paths, const Sources &sources, int64 row_st
 DEVICE void load_tile(const Paths &paths, const Sources &sources, int first, SharedPointer<REAL> tile) {
     constexpr int each = (STEPS * CHANNELS + LOADERS - 1) / LOADERS, batch = each < 8 ? each : 8;
     sync_block();
-    const int u = thread_index() / LOADERS, own = thread_index() % LOADERS;
-    if (u < UNITS) {
+    const int own = thread_index() % LOADERS;
+#pragma unroll 1
+    for (int round = 0; round < ROUNDS; ++round) {
+        const int u = round * UNITS_AT_ONCE + thread_index() / LOADERS;
+        if (u >= UNITS) break;
         const REAL *const from = paths.points + (sources.point[u] + first) * CHANNELS;
         const int inside = minimum(sources.steps[u] - first, STEPS) * CHANNELS;
         const bool based = first == 0 && sources.base[u] >= 0;
@@ -374,26 +378,30 @@ DEVICE void keep_sums(const Increment &z_back, const int *letters, int step, Sha
 // Steps first … first + STEPS - 1 into partial, (PARTS, n_rows, row_steps, CHANNELS). A barrier inside.
 DEVICE void add_up(const Sources &sources, int first, SharedPointer<REAL> sums, REAL *partial) {
     sync_block();
-    const int u = thread_index() / LOADERS;
-    if (u >= UNITS) return;
     const int part = block_index() % PARTS;
     const int slots = PARTS == 1 ? WIDTH : minimum(WIDTH, SLOTS - part * THREADS);
-    REAL *const to = partial + (sources.target[u] + first) * CHANNELS;
-    const int inside = minimum(sources.steps[u] - first, STEPS) * CHANNELS;
-    for (int e = thread_index() % LOADERS; e < inside; e += LOADERS) {
-        REAL sum = 0;
-        if (TILES == 1) {
-            const int at = e * SUM_STRIDE + u * WIDTH;
-            for (int i = 0; i < slots; ++i) sum += sums[at + i];
-        } else {
-            const int s = e / CHANNELS, c = e % CHANNELS;
-            for (int i = 0; i < slots; ++i) {
-                const int slot = part * THREADS + i, at = s * SUM_ROWS * SUM_STRIDE + u * WIDTH + i;
-                if (slot % TILES == c / LETTERS) sum += sums[at + c % LETTERS * SUM_STRIDE];
-                for (int k = 1; k <= PREFIX; ++k)
-                    if (beginning_of(slot / TILES, k) % CHANNELS == c) sum += sums[at + (LETTERS + k - 1) * SUM_STRIDE];
+#pragma unroll 1
+    for (int round = 0; round < ROUNDS; ++round) {
+        const int u = round * UNITS_AT_ONCE + thread_index() / LOADERS;
+        if (u >= UNITS) break;
+        REAL *const to = partial + (sources.target[u] + first) * CHANNELS;
+        const int inside = minimum(sources.steps[u] - first, STEPS) * CHANNELS;
+        for (int e = thread_index() % LOADERS; e < inside; e += LOADERS) {
+            REAL sum = 0;
+            if (TILES == 1) {
+                const int at = e * SUM_STRIDE + u * WIDTH;
+                for (int i = 0; i < slots; ++i) sum += sums[at + i];
+            } else {
+                const int s = e / CHANNELS, c = e % CHANNELS;
+                for (int i = 0; i < slots; ++i) {
+                    const int slot = part * THREADS + i, at = s * SUM_ROWS * SUM_STRIDE + u * WIDTH + i;
+                    if (slot % TILES == c / LETTERS) sum += sums[at + c % LETTERS * SUM_STRIDE];
+                    for (int k = 1; k <= PREFIX; ++k)
+                        if (beginning_of(slot / TILES, k) % CHANNELS == c)
+                            sum += sums[at + (LETTERS + k - 1) * SUM_STRIDE];
+                }
             }
+            to[e] = sum;
         }
-        to[e] = sum;
     }
 }

@@ -272,7 +272,9 @@ def _matrix(kind: str, channels: int, depth: int, adjoint: bool) -> tuple[NDArra
 def _matrix_on(runtime: Any, dtype: np.dtype[Any], *which: Any) -> tuple[Buffer, ...]:
     """The same on a device, where a CUDA graph finds it again."""
     begins, columns, values = _matrix(*which)
-    return tuple(runtime.upload(array) for array in (begins, columns, values.astype(dtype)))
+    buffers = [runtime.upload(array) for array in (begins, columns, values.astype(dtype))]
+    runtime.download(buffers[-1], (1,))  # waits: the next call may be on another stream
+    return tuple(buffers)
 
 
 def linear(device: Device, x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:

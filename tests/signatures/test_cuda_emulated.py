@@ -107,7 +107,7 @@ def compare(x, base, lengths, depth, stream, initial, windows):
 
 # Every way to share words among threads: one or several levels of their own, tiles of letters, several units
 # in a block, several blocks for a unit, one channel, one level.
-QUICK = [(1, 3), (2, 1), (2, 5), (3, 3), (12, 2), (4, 5)]
+QUICK = [(1, 3), (2, 1), (2, 5), (3, 3), (12, 2), (3, 6)]
 ALL = [(d, n) for d in range(1, 9) for n in range(1, 7) if count_words(d, n) <= 10_000]
 SIZES = [*QUICK, *(pytest.param(*size, marks=pytest.mark.slow) for size in ALL if size not in QUICK)]
 
