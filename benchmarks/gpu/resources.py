@@ -44,10 +44,11 @@ every pair of them, in {count} compilations. In brackets the budget.
 """
 
 
-def warps(entry: str, registers: int) -> int:
+def warps(spec: KernelSpec, registers: int) -> int:
     """How many warps of a multiprocessor the registers leave room for, in whole blocks."""
     of_warp = -(-registers * 32 // PORTION) * PORTION
-    of_block = (_plan.BLOCK_THREADS if entry in WHOLE_BLOCKS else _plan.SWEEP_THREADS) // 32
+    usual = _plan.BLOCK_THREADS if spec.entry in WHOLE_BLOCKS else _plan.SWEEP_THREADS
+    of_block = int(dict(spec.defines).get("THREADS", usual)) // 32
     return min(MOST_WARPS, REGISTERS // of_warp) // of_block * of_block
 
 
@@ -81,7 +82,7 @@ def report() -> Iterator[str]:
         rows.append(
             [
                 *(name, f"`{spec.entry}`", *(brief(found[a]) if a in found else "" for a in ARCHITECTURES)),
-                *(str(number) for number in (shown.stack, shown.shared, warps(spec.entry, shown.registers))),
+                *(str(number) for number in (shown.stack, shown.shared, warps(spec, shown.registers))),
             ]
         )
     yield from table(["", "kernel", *ARCHITECTURES, "thread's memory", "shared", "warps"], rows)
