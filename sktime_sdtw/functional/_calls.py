@@ -30,7 +30,7 @@ def soft_dtw(*arguments: Any) -> Results:
     if torch.compiler.is_compiling():
         return _library.soft_dtw(*arguments)
     if _transforms():
-        return _TransformedFirst.apply(*arguments[:-1], 7)
+        return _TransformedFirst.apply(*arguments[:-1], _everything(arguments[4]))
     if arguments[-1]:
         return _EagerFirst.apply(*arguments)
     return _run_first(*arguments)
@@ -39,21 +39,21 @@ def soft_dtw(*arguments: Any) -> Results:
 def soft_dtw_second_order(*arguments: Any) -> Results:
     """Derivatives of the gradients of series."""
     if not torch.compiler.is_compiling() and _transforms():
-        return _TransformedSecond.apply(*arguments[:-1], 7)
+        return _TransformedSecond.apply(*arguments[:-1], _everything(arguments[4]))
     return _library.soft_dtw_second_order(*arguments)
 
 
 def soft_dtw_of_costs(*arguments: Any) -> Results:
     """Value, alignment and slope of cost matrices."""
     if not torch.compiler.is_compiling() and _transforms():
-        return _TransformedFirstOfCosts.apply(*arguments[:-1], 5)
+        return _TransformedFirstOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & 5)
     return _library.soft_dtw_of_costs(*arguments)
 
 
 def soft_dtw_of_costs_second_order(*arguments: Any) -> Results:
     """Derivatives of the alignments of cost matrices."""
     if not torch.compiler.is_compiling() and _transforms():
-        return _TransformedSecondOfCosts.apply(*arguments[:-1], 5)
+        return _TransformedSecondOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & 5)
     return _library.soft_dtw_of_costs_second_order(*arguments)
 
 
@@ -120,6 +120,11 @@ class _EagerFirst(torch.autograd.Function):
 # --- torch.func
 
 
+def _everything(gammas: Tensor | None) -> int:
+    """What may be wanted: what requires a gradient is not to be seen under a transform."""
+    return _library.X | _library.Y | (0 if gammas is None else _library.GAMMA)
+
+
 def _names(operator: Any) -> Sequence[str]:
     return [argument.name for argument in operator._schema.arguments]
 
@@ -139,7 +144,7 @@ class _TransformedFirst(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, dx: Tensor | None, dy: Tensor | None, _n: Any, _m: Any, dg: Any, *_: Any) -> Results:
         *problem, grad_x, grad_y, slope = ctx.saved_tensors
-        value = torch.zeros_like(slope)
+        value = grad_x.new_zeros(grad_x.shape[:1])
         if dx is not None:
             value = value + (grad_x * dx).sum((1, 2))
         if dy is not None:
@@ -147,7 +152,7 @@ class _TransformedFirst(torch.autograd.Function):
         if dg is not None:
             dg = dg.to(slope.dtype).reshape(-1).expand(slope.shape)
             value = value + slope * dg
-        return (value, *soft_dtw_second_order(*problem, *ctx.rest, dx, dy, dg, 7))
+        return (value, *soft_dtw_second_order(*problem, *ctx.rest, dx, dy, dg, ctx.wanted))
 
     vmap = staticmethod(partial(_library.vmap_rule, soft_dtw, _names(_library.soft_dtw)))
 
@@ -169,13 +174,13 @@ class _TransformedFirstOfCosts(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, dcosts: Tensor | None, _n: Any, _m: Any, dg: Any, *_: Any) -> Results:
         *problem, alignment, slope = ctx.saved_tensors
-        value = torch.zeros_like(slope)
+        value = alignment.new_zeros(alignment.shape[:1])
         if dcosts is not None:
             value = value + (alignment * dcosts).sum((1, 2))
         if dg is not None:
             dg = dg.to(slope.dtype).reshape(-1).expand(slope.shape)
             value = value + slope * dg
-        return (value, *soft_dtw_of_costs_second_order(*problem, *ctx.rest, dcosts, dg, 5))
+        return (value, *soft_dtw_of_costs_second_order(*problem, *ctx.rest, dcosts, dg, ctx.wanted))
 
     vmap = staticmethod(partial(_library.vmap_rule, soft_dtw_of_costs, _names(_library.soft_dtw_of_costs)))
 
