@@ -314,7 +314,7 @@ def table(report: dict[str, Any]) -> str:
             must = row["must"].get(other)
             if other == fastest:
                 must = row["must"].get("fastest peer", must)
-            wanted = f"{must:.2g}" if must else ""
+            wanted = f"{must:.3g}" if must else ""
             ratio = f"**{seconds / ours:.3g}**"
             lines.append(
                 f"| {' | '.join(front)} | {other} | {duration(seconds)} | {ratio} | {wanted} | {memory} |"
