@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._chunks import Chunks
 from ._plan import GroupLayout, Variant
 from ._runtime import Buffer
 
@@ -113,8 +114,11 @@ class DevicePairs:
         Pair k is x[k] with y[k], for the lengths; and for the values too without lists.
     layout : GroupLayout
         And the same arrays on the device, by name.
-    rows : int
-        Rows of a chunk.
+    plan : Chunks
+    strips : list of (Buffer, Buffer)
+        On the device, for each chunk: where the strips of its table begin, and those of its kept tiles.
+    own_tiles_x : Buffer
+        That of the plan, on the device.
     source_x, source_y, list_x, list_y : optional
         For lists of pairs: the series, and which of them each pair takes.
     costs, cost_offsets : Buffer, optional
@@ -124,9 +128,11 @@ class DevicePairs:
     x: DeviceSeries
     y: DeviceSeries
     variant: Variant
-    rows: int
     layout: GroupLayout
     device: dict[str, Buffer]
+    plan: Chunks
+    strips: list[tuple[Buffer, Buffer]]
+    own_tiles_x: Buffer
     source_x: DeviceSeries | None = None
     source_y: DeviceSeries | None = None
     list_x: Buffer | None = None
@@ -143,9 +149,12 @@ class DevicePairs:
         return int(self.x.lengths.max())
 
     def chunks(self) -> list[tuple[int, int]]:
-        """First and last row of each chunk."""
-        starts = range(0, self.longest_x, self.rows)
-        return [(start, start + self.rows) for start in starts]
+        """First and last row of each chunk, in the first strip."""
+        return self.plan.rows
+
+    def places(self, rows: tuple[int, int]) -> tuple[Buffer, Buffer]:
+        """Where the strips of a chunk begin: in its table, and among its kept tiles."""
+        return self.strips[self.plan.ends.index(rows[1])]
 
 
 @dataclass

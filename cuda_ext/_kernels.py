@@ -88,8 +88,7 @@ class Kernels:
             self._sweep_spec("reverse", variant, arithmetic, SUMS=sums),
         ]
         if variant.dim == 0:
-            of_y = [name == "y" for name in ("x", "y") if name in wanted]
-            found += [self._products_spec(arithmetic, n_features, of_y=kind) for kind in of_y]
+            found += [self._products_spec(arithmetic, n_features)] if {"x", "y"} & set(wanted) else []
         self._prepare(found, variant, n_features, paired=True)
 
     def _prepare(self, sweeps: list[KernelSpec], variant: Variant, n_features: int, *, paired: bool) -> None:
@@ -109,13 +108,12 @@ class Kernels:
         entry = "tensor_table" if products else "table"
         return self._spec(entry, COST=self.cost, REAL=name_of(arithmetic.real), SLOPE=int(slope))
 
-    def _products_spec(self, arithmetic: Arithmetic, n_features: int, *, of_y: bool) -> KernelSpec:
+    def _products_spec(self, arithmetic: Arithmetic, n_features: int) -> KernelSpec:
         return self._spec(
             "products",
             COST=self.cost if self.cost == 2 else 0,  # only Manhattan costs differ here: a sign
             REAL=name_of(arithmetic.real),
             FEATURE_TILE=_plan.feature_tile(n_features),
-            GRAD_Y=int(of_y),
         )
 
     def table_of(self, numbers: NDArray[np.int64]) -> Buffer:
@@ -203,7 +201,8 @@ class Kernels:
         `slope`: multiplies what is there by the slope of the cost instead.
         """
         x, y = pairs.source_x or pairs.x, pairs.source_y or pairs.y
-        tasks = int(pairs.layout.table_tiles[-1]) * _plan.ceil_div(rows[1] - rows[0], _plan.TABLE_ROWS)
+        row_tiles = _plan.ceil_div(min(rows[1] - rows[0], pairs.longest_x), _plan.TABLE_ROWS)
+        tasks = int(pairs.layout.table_tiles[-1]) * row_tiles
         self._launch(
             self._table_spec(needed[0], x.n_features, slope=slope),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
@@ -212,8 +211,8 @@ class Kernels:
                 *(x.values, y.values, x.device_offsets, y.device_offsets, pairs.list_x, pairs.list_y),
                 *(pairs.costs, pairs.cost_offsets, np.int64(len(pairs)), np.int64(x.n_features)),
                 *(self.scale, methods, np.int32(self.n_gammas), np.int32(sum(1 << a.method for a in needed))),
-                *(pairs.device["table_tiles"], pairs.device["tables"], np.int64(rows[0]), np.int64(rows[1])),
-                table,
+                *(pairs.device["table_tiles"], pairs.places(rows)[0], np.int64(rows[0]), np.int64(rows[1])),
+                *(np.int64(pairs.plan.skew), np.int64(row_tiles), table),
             ],
         )
 
@@ -248,10 +247,10 @@ class Kernels:
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(x)), np.int64(len(y))),
                 *(np.int64(0), np.int64(len(x)), np.int64(0), np.int64(run), np.int32(upper)),
                 *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
-                *(self.scale, self.band_parameter, None, None, np.int64(0), np.int64(ALL_ROWS)),
-                *(None, None, None, None, None, None, None, None),
+                *(self.scale, self.band_parameter, None, None, None, None, np.int64(0), np.int64(ALL_ROWS)),
+                *(np.int64(0), None, None, None, None, None, None, None),
                 *(edge_m, edge_e, row_offsets, progress, ticket, out, np.int64(groups)),
-                *(np.int32(variant.strips), np.int64(0), np.int64(0)),
+                *(np.int32(variant.strips), None, np.int64(0)),
             ],
         )
 
@@ -262,6 +261,7 @@ class Kernels:
         arithmetic: Arithmetic,
         rows: tuple[int, int],
         out: Buffer,
+        edges: State,
         *,
         table: Buffer | None = None,
         enters: State = NO_STATE,
@@ -269,18 +269,17 @@ class Kernels:
         kept: Kept | None = None,
         keep_begin: int = 0,
     ) -> None:
-        """A chunk of rows of every pair; values go to `out` where it holds the last row.
+        """A chunk of every pair; values go to `out` where it holds the last row.
 
-        All rows at once: those from keep_begin on are kept, and `leaves` gets the state between all chunks.
+        `edges`: for what passes between strips. All rows at once: the chunk that begins
+        at keep_begin, which is the last one, is kept, and `leaves` gets the state between all chunks.
         """
         runtime, variant, groups = self.runtime, pairs.variant, len(pairs)
         whole = rows == (0, ALL_ROWS)
-        edges = "whole_edges" if whole else "edges"
-        edge_m = edge_e = None
-        if variant.multi:
-            count = self.n_gammas * int(getattr(pairs.layout, edges)[-1])
-            edge_m = runtime.empty(count, arithmetic.real)
-            edge_e = runtime.empty(count, arithmetic.exponent)
+        tables, tiles = pairs.places(pairs.chunks()[-1] if whole else rows)
+        ends = None
+        if whole and leaves.m is not None:
+            ends = self.table_of(np.array([*pairs.plan.ends[:-1], ALL_ROWS]))
         ticket, progress = self._counters(groups * self.n_gammas, variant)
         x, y, device = pairs.x, pairs.y, pairs.device
         self._launch(
@@ -291,11 +290,12 @@ class Kernels:
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(groups), np.int64(groups)),
                 *(np.int64(0), np.int64(groups), np.int64(0), np.int64(1), np.int32(0)),
                 *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
-                *(self.scale, self.band_parameter, table, device["tables"]),
-                *(np.int64(rows[0]), np.int64(rows[1]), enters.m, enters.e, leaves.m, leaves.e),
-                *(device["columns"], kept.m if kept else None, kept.e if kept else None, device["tiles"]),
-                *(edge_m, edge_e, device[edges], progress, ticket, out, np.int64(groups)),
-                *(np.int32(variant.strips), np.int64(pairs.rows if whole else 0), np.int64(keep_begin)),
+                *(self.scale, self.band_parameter, table, tables, tiles, device["table_tiles"]),
+                *(np.int64(rows[0]), np.int64(rows[1]), np.int64(pairs.plan.skew)),
+                *(enters.m, enters.e, leaves.m, leaves.e, device["columns"]),
+                *(kept.m if kept else None, kept.e if kept else None),
+                *(edges.m, edges.e, device["whole_edges"], progress, ticket, out, np.int64(groups)),
+                *(np.int32(variant.strips), ends, np.int64(keep_begin)),
             ],
         )
 
@@ -322,9 +322,10 @@ class Kernels:
             [
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(pairs)), self.gammas),
                 *(methods, np.int32(arithmetic.method), self.scale, self.band_parameter, table),
-                *(device["tables"], np.int64(rows[0]), np.int64(rows[1]), kept.m, kept.e, device["tiles"]),
+                *(*pairs.places(rows), device["table_tiles"], np.int64(rows[0]), np.int64(rows[1])),
+                *(np.int64(pairs.plan.skew), kept.m, kept.e),
                 *(flows.up, flows.diag, device["columns"], flows.edge_left, flows.edge_diag),
-                *(device["edges"], progress, ticket, flows.grad_x, flows.grad_y, flows.alignment),
+                *(device["whole_edges"], progress, ticket, flows.grad_x, flows.grad_y, flows.alignment),
                 *(flows.alignment_offsets, flows.expected_cost, flows.entropy, np.int32(strips)),
             ],
         )
@@ -336,25 +337,24 @@ class Kernels:
         arithmetic: Arithmetic,
         rows: tuple[int, int],
         table: Buffer,
-        grad: Buffer,
-        *,
-        of_y: bool,
+        grad_x: Buffer | None,
+        grad_y: Buffer | None,
     ) -> None:
-        """Adds what a chunk of weights gives to the gradient of x, or of y."""
+        """Adds what a chunk of weights gives to the gradients of x and y."""
         x, y, device = pairs.x, pairs.y, pairs.device
         tile = _plan.feature_tile(x.n_features)
-        own = pairs.layout.own_tiles_y if of_y else pairs.layout.own_tiles_x
-        tasks = int(own[-1]) * _plan.ceil_div(x.n_features, tile)
+        tiles = int(pairs.plan.own_tiles_x[-1]) + int(pairs.layout.own_tiles_y[-1])
+        tasks = tiles * _plan.ceil_div(x.n_features, tile)
         factor = np.float64(2 * self.scale if self.cost == 0 else 1)
         self._launch(
-            self._products_spec(arithmetic, x.n_features, of_y=of_y),
+            self._products_spec(arithmetic, x.n_features),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
             [
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(pairs))),
                 *(np.int64(x.n_features), factor, methods, np.int32(arithmetic.method), table),
-                *(device["tables"], device["own_tiles_y" if of_y else "own_tiles_x"]),
-                *(np.int64(rows[0]), np.int64(rows[1]), grad),
+                *(pairs.places(rows)[0], device["table_tiles"], pairs.own_tiles_x, device["own_tiles_y"]),
+                *(np.int64(rows[0]), np.int64(rows[1]), np.int64(pairs.plan.skew), grad_x, grad_y),
             ],
         )
 

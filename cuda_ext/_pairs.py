@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _plan
+from ._chunks import plan_chunks
 from ._data import NO_STATE, Arithmetic, DevicePairs, DeviceSeries, Flows, Kept, State, View, arithmetic_of
 from ._kernels import ALL_ROWS, Kernels
 from ._pieces import Downloads, Group, usable_memory
@@ -65,17 +66,20 @@ class Problem:
             return kernels.classify(x, y, paired=True, out=out, lists=lists, count=len(self))
         return kernels.classify(self.x, self.y, paired=True, out=out)
 
-    def pairs(self, kernels: Kernels, rows: int) -> DevicePairs:
-        """For chunks of so many rows."""
+    def pairs(self, kernels: Kernels, rows: int, *, skewed: bool = False) -> DevicePairs:
+        """For chunks of so many rows, or as many cells in parallelograms."""
         layout = _plan.group_layout(self.n, self.m, rows, self.variant)
-        arrays: dict[str, Array] = vars(layout)
-        joined = np.concatenate(list(arrays.values()))
-        buffer = kernels.table_of(joined)
-        count = len(self) + 1
-        device: dict[str, Buffer] = {
-            name: View(buffer, place * count, count) for place, name in enumerate(arrays)
-        }
-        return DevicePairs(self.x, self.y, self.variant, rows, layout, device, **self.more)
+        plan = plan_chunks(self.n, self.m, rows, self.variant, skewed=skewed)
+        distinct = list(dict.fromkeys(plan.places))
+        arrays = [*vars(layout).values(), plan.own_tiles_x]
+        arrays += [array for places in distinct for array in (places.tables, places.tiles)]
+        buffer, starts = kernels.table_of(np.concatenate(arrays)), _plan.offsets_of([len(a) for a in arrays])
+        views = [View(buffer, int(start), len(a)) for start, a in zip(starts, arrays, strict=False)]
+        device: dict[str, Buffer] = dict(zip(vars(layout), views, strict=False))
+        own, *of_strips = views[len(device) :]
+        strips = dict(zip(distinct, zip(of_strips[::2], of_strips[1::2], strict=True), strict=True))
+        of_chunks: list[tuple[Buffer, Buffer]] = [strips[places] for places in plan.places]
+        return DevicePairs(self.x, self.y, self.variant, layout, device, plan, of_chunks, own, **self.more)
 
 
 def pair_variant(kernels: Kernels, dim: int, m: Array, count: int) -> Variant:
@@ -156,7 +160,8 @@ def paired_values(kernels: Kernels, problem: Problem, budget: int) -> Buffer:
     methods, seen = problem.classify(kernels, out)
     pairs = problem.pairs(kernels, int(problem.n.max()))
     for method in seen:
-        kernels.sweep(pairs, methods, arithmetic_of(method, kernels.store), (0, ALL_ROWS), out)
+        arithmetic = arithmetic_of(method, kernels.store)
+        kernels.sweep(pairs, methods, arithmetic, (0, ALL_ROWS), out, _edges(kernels, pairs, arithmetic))
     return out
 
 
@@ -169,10 +174,11 @@ def listed_values(kernels: Kernels, problem: Problem, budget: int) -> Buffer:
     for real in dict.fromkeys(arithmetic.real for arithmetic in found):
         alike = [arithmetic for arithmetic in found if arithmetic.real == real]
         rows = _plan.chunk_rows(problem.n, problem.m, real.itemsize, budget)
-        pairs = problem.pairs(kernels, rows)
+        pairs = problem.pairs(kernels, rows, skewed=True)
         chunks = pairs.chunks()
-        table = runtime.empty(int(pairs.layout.tables[-1]), real)
-        columns = kernels.n_gammas * int(pairs.layout.columns[-1])
+        table = runtime.empty(pairs.plan.most_cells, real)
+        columns = _state_numbers(kernels, pairs)
+        edges = _edges(kernels, pairs, alike[0])
         states = [_state(kernels, alike[0], columns) for _ in chunks[1:3]]
         enters = leaves = NO_STATE
         for number, chunk in enumerate(chunks):
@@ -181,10 +187,22 @@ def listed_values(kernels: Kernels, problem: Problem, budget: int) -> Buffer:
             kernels.table(pairs, methods, alike, chunk, table)
             for arithmetic in alike:
                 kernels.sweep(
-                    pairs, methods, arithmetic, chunk, out, table=table, enters=enters, leaves=leaves
+                    pairs, methods, arithmetic, chunk, out, edges, table=table, enters=enters, leaves=leaves
                 )
             enters = leaves
     return out
+
+
+def _state_numbers(kernels: Kernels, pairs: DevicePairs) -> int:
+    """Numbers between two chunks: those of sweep.cu's `state_in`."""
+    of_strips = len(pairs) * pairs.variant.strips * (1 + pairs.plan.skew)
+    return kernels.n_gammas * (int(pairs.layout.columns[-1]) + of_strips)
+
+
+def _edges(kernels: Kernels, pairs: DevicePairs, arithmetic: Arithmetic) -> State:
+    """What passes between the strips of a sweep."""
+    rows = kernels.n_gammas * int(pairs.layout.whole_edges[-1])
+    return _state(kernels, arithmetic, rows) if pairs.variant.multi else NO_STATE
 
 
 def _state(kernels: Kernels, arithmetic: Arithmetic, columns: int) -> State:
@@ -246,24 +264,25 @@ def reverse_sweeps(
     runtime, variant, real = kernels.runtime, problem.variant, arithmetic.real
     cell_bytes = _plan.gradient_cell_bytes(variant, real.itemsize)
     rows = _plan.chunk_rows(problem.n, problem.m, cell_bytes, budget, 2 * real.itemsize)
-    pairs = problem.pairs(kernels, rows)
+    pairs = problem.pairs(kernels, rows, skewed=collect is None)
     layout, chunks = pairs.layout, pairs.chunks()
-    table = None if variant.dim else runtime.empty(int(layout.tables[-1]), real)
-    numbers = int(layout.tiles[-1]) * variant.kept_numbers
+    table = None if variant.dim else runtime.empty(pairs.plan.most_cells, real)
+    numbers = pairs.plan.most_tiles * variant.kept_numbers
     kept = Kept(runtime.empty(numbers, real), runtime.empty(numbers, arithmetic.exponent))
-    columns = int(layout.columns[-1])
+    columns, edges = int(layout.columns[-1]), _edges(kernels, pairs, arithmetic)
     flows = Flows(runtime.empty(columns, real), runtime.empty(columns, real))
     if variant.multi:
-        flows.edge_left = runtime.empty(int(layout.edges[-1]), real)
-        flows.edge_diag = runtime.empty(int(layout.edges[-1]), real)
+        flows.edge_left = runtime.empty(int(layout.whole_edges[-1]), real)
+        flows.edge_diag = runtime.empty(int(layout.whole_edges[-1]), real)
     flows.expected_cost, flows.entropy = out.get("expected_cost"), out.get("entropy")
     if "alignment" in out:
         flows.alignment = out["alignment"]
         flows.alignment_offsets = kernels.table_of(_plan.offsets_of(problem.n * problem.m))
     if variant.dim:
         flows.grad_x, flows.grad_y = out.get("x"), out.get("y")
-    between = _state(kernels, arithmetic, columns * max(1, len(chunks) - 1))
-    states = [NO_STATE] + [between.part(number * columns, columns) for number in range(len(chunks[1:]))]
+    numbers = _state_numbers(kernels, pairs)
+    between = _state(kernels, arithmetic, numbers * max(1, len(chunks) - 1))
+    states = [NO_STATE] + [between.part(number * numbers, numbers) for number in range(len(chunks[1:]))]
 
     def fill(chunk: tuple[int, int]) -> None:
         if table is not None:
@@ -272,7 +291,7 @@ def reverse_sweeps(
     if table is None:
         # One sweep over all rows leaves the states between the chunks, and keeps the tiles of the last one.
         kernels.sweep(
-            *(pairs, methods, arithmetic, (0, ALL_ROWS), values),
+            *(pairs, methods, arithmetic, (0, ALL_ROWS), values, edges),
             leaves=between if states[1:] else NO_STATE,
             kept=kept,
             keep_begin=chunks[-1][0],
@@ -281,7 +300,7 @@ def reverse_sweeps(
         for number, chunk in enumerate(chunks[:-1]):
             fill(chunk)
             kernels.sweep(
-                *(pairs, methods, arithmetic, chunk, values),
+                *(pairs, methods, arithmetic, chunk, values, edges),
                 table=table,
                 enters=states[number],
                 leaves=states[number + 1],
@@ -290,7 +309,10 @@ def reverse_sweeps(
         if table is not None or chunk != chunks[-1]:
             fill(chunk)
             kernels.sweep(
-                pairs, methods, arithmetic, chunk, values, table=table, enters=states[number], kept=kept
+                *(pairs, methods, arithmetic, chunk, values, edges),
+                table=table,
+                enters=states[number],
+                kept=kept,
             )
         kernels.reverse(pairs, methods, arithmetic, chunk, table, kept, flows, problem.strips)
         if collect is not None:
@@ -299,6 +321,4 @@ def reverse_sweeps(
             continue
         if kernels.cost in (1, 3):  # their slope differs from cell to cell
             kernels.table(pairs, methods, [arithmetic], chunk, table, slope=True)
-        for name, of_y in (("x", False), ("y", True)):
-            if name in out:
-                kernels.products(pairs, methods, arithmetic, chunk, table, out[name], of_y=of_y)
+        kernels.products(pairs, methods, arithmetic, chunk, table, out.get("x"), out.get("y"))

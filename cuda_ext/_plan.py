@@ -86,6 +86,14 @@ class Variant:
         return self.strips > 1
 
     @property
+    def skew(self) -> int:
+        """Rows by which a strip's part of a chunk may lie above that of the strip before it.
+
+        So many that the strip, one tile a lane behind, and told of four tiles at a time, waits for nothing.
+        """
+        return (self.lanes + 4) * self.tile_rows if self.multi else 0
+
+    @property
     def kept_numbers(self) -> int:
         """Numbers that KEEP stores for a tile."""
         return int(padded(self.tile_cols + self.tile_rows + 1, 4))
@@ -332,8 +340,10 @@ class GroupLayout:
         Rows, in whole tiles: what passes between strips.
     whole_edges : ndarray
         The same where all rows are computed at once.
-    table_tiles, own_tiles_x, own_tiles_y : ndarray
-        Blocks of table.cu for one row of blocks; of products.cu for x and for y.
+    table_tiles : ndarray
+        Strips, which are the blocks of table.cu for one row of blocks.
+    own_tiles_y : ndarray
+        Blocks of products.cu for y.
     """
 
     columns: Lengths
@@ -342,7 +352,6 @@ class GroupLayout:
     edges: Lengths
     whole_edges: Lengths
     table_tiles: Lengths
-    own_tiles_x: Lengths
     own_tiles_y: Lengths
 
 
@@ -357,7 +366,6 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
         edges=offsets_of(in_tiles * variant.tile_rows),
         whole_edges=offsets_of(padded(n, variant.tile_rows)),
         table_tiles=offsets_of(-(-m // TABLE_COLS)),
-        own_tiles_x=offsets_of(-(-in_chunk // PRODUCT_STEPS)),
         own_tiles_y=offsets_of(-(-m // PRODUCT_STEPS)),
     )
 
@@ -365,10 +373,11 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
 def scratch_budget(cells: int, memory: int) -> int:
     """Bytes for what gradients keep of a chunk of rows, for pairs with so many cells in all.
 
-    Three and a half bytes a cell: less than one table in float32, however small it is. Chunks below a
-    mebibyte would save nothing.
+    Five bytes a cell: with a table in float32, which takes ten, two chunks of half the cells, and never a
+    whole table, however small it is. Each further chunk costs a sweep. Chunks below a mebibyte would save
+    nothing.
     """
-    return min(SCRATCH_BYTES, memory // 4, max(2**20, 7 * cells // 2))
+    return min(SCRATCH_BYTES, memory // 4, max(2**20, 5 * cells))
 
 
 def gradient_cell_bytes(variant: Variant, real_bytes: int) -> float:

@@ -202,12 +202,10 @@ class _Chunks:
                 replace(pairs.y, values=self._turn(to.y, pairs.y)),
             )
             done.append((replace(pairs, x=x, y=y), self.first))
-        for of, table in done:
-            for name, of_y in (("x", False), ("y", True)):
-                if name in self.out:
-                    kernels.products(
-                        of, self.methods, self.arithmetic, rows, table, self.out[name], of_y=of_y
-                    )
+        grads = self.out.get("x"), self.out.get("y")
+        if grads != (None, None):
+            for of, table in done:
+                kernels.products(of, self.methods, self.arithmetic, rows, table, *grads)
 
     def _turn(self, direction: Any, series: Any) -> Any:
         return self.runtime.zeros(series.values.count, self.kernels.store) if direction is None else direction

@@ -13,6 +13,8 @@ launch is the longest of
 * the steps of all tasks, shared among the warps that are resident at once, likewise;
 * the bytes of the table of costs that it reads and writes, where that exceeds the second-level cache.
 
+How much of E is 0, and need not be multiplied, is taken from the data of each row, by the CPU engine.
+
 Not in the model: what happens once for each series and at the ends of runs, misses of the first-level cache,
 contention for memory, the clock under load, and the host. Writes model.md and model.json.
 """
@@ -25,8 +27,8 @@ import importlib
 import json
 import re
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ PIPE_CLOCKS = {"FMA": 1, "IMAD": 2, "ALU": 2, "MUFU": 8, "FP64": 2, "memory": 4,
 PIPE_CLOCKS |= {"uniform": 1, "control": 0}
 BANDWIDTH, CACHE = 4.8e12, 50 * 10**6  # bytes a second of the memory, bytes of the second-level cache
 CELLS_OF_WARP = 32 * 32  # of tensor_table
+PRODUCT_STEPS, PRODUCT_WARPS = 16, 8  # steps between barriers of products.cu, and warps of a block
+SAID = 4  # steps until the next strip is told of them
 LAUNCH = 3e-6  # seconds between kernels that wait for each other on a stream: an assumption
 
 
@@ -149,14 +153,12 @@ class Kernel:
     alone: int  # clocks
     units: float  # cells of a lane, or products
     registers: int
-    once: int = 0  # clocks for each tile of a block, beside its steps
+    once: int = 0  # clocks for what comes before or after the steps
 
     @property
     def clocks(self) -> int:
         """Of a scheduler with enough warps, for a step."""
-        busy = {pipe: PIPE_CLOCKS[pipe] * count for pipe, count in self.pipes.items()}
-        busy["FMA"] = busy.get("FMA", 0) + self.pipes.get("IMAD", 0)
-        return max(self.slots, *busy.values())
+        return clocks_of(self.slots, self.pipes)
 
     @property
     def bound(self) -> str:
@@ -173,6 +175,13 @@ class Kernel:
     def resident(self) -> int:
         """Warps on the whole GPU, by registers; in blocks of four."""
         return MULTIPROCESSORS * min(64, REGISTERS // (-(-self.registers // 8) * 8 * 32) // 4 * 4)
+
+
+def clocks_of(slots: int, pipes: Mapping[str, int]) -> int:
+    """Of a scheduler with enough warps."""
+    busy = {pipe: PIPE_CLOCKS[pipe] * count for pipe, count in pipes.items()}
+    busy["FMA"] = busy.get("FMA", 0) + pipes.get("IMAD", 0)
+    return max(slots, *busy.values())
 
 
 @functools.cache
@@ -195,6 +204,10 @@ def examine(spec: Any) -> Kernel | None:
         counted = "DFMA" if double else "FFMA"
         code = _sass.densest_loop(blocks, counted)
         units = sum(bool(re.match(counted, i.operation)) for i in code)
+        if spec.entry == "products":  # the way of weights that are all 0
+            stores = PRODUCT_STEPS * (64 + int(defines["FEATURE_TILE"])) // 256
+            way = _sass.shortest_round(blocks, "STS", stores)
+            once = clocks_of(len(way), _sass.by_pipe(way))
     else:
         cells = int(defines["TILE_ROWS"]) * int(defines["TILE_COLS"])
         # What marks a cell: its exponential (in double: the polynomial's), or the minimum of a hard one.
@@ -227,15 +240,27 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
     if kernel is None:
         return LAUNCH
     defines = {name: int(value) for name, value in spec.defines if value.isdecimal()}
-    first, last = int(values["row_begin"]), min(int(values["row_end"]), sizes.n)
+    first, last = int(values["row_begin"]), int(values["row_end"])
+    skew = int(values["skew"])
+    of_strips = sizes.rows_of_strips(first, last, skew)
     schedulers = MULTIPROCESSORS * SCHEDULERS
     traffic = table_traffic(spec, values, sizes)
-    if spec.entry in ("table", "tensor_table", "products"):
-        cells = int(values["n_pairs"]) * (last - first) * sizes.m
+    if spec.entry == "products":
+        tile = defines["FEATURE_TILE"]
+        rounds = (
+            2 * int(values["n_pairs"]) * sizes.cells(of_strips) / (64 * PRODUCT_STEPS) * -(-sizes.d // tile)
+        )
+        sums = 64 * PRODUCT_STEPS * tile / 32 / PRODUCT_WARPS / kernel.units * kernel.clocks
+        clocks = rounds * PRODUCT_WARPS * (kernel.once + sizes.weights * sums)
+        return LAUNCH + max(clocks / schedulers / CLOCK, traffic)
+    if spec.entry in ("table", "tensor_table"):
+        cells = int(values["n_pairs"]) * sizes.cells(of_strips)
         products = cells * (sizes.d if spec.entry != "tensor_table" else -(-sizes.d // 16) * 16)
         clocks = products / kernel.units / 32 * kernel.clocks + cells / CELLS_OF_WARP * kernel.once
         return LAUNCH + max(clocks / schedulers / CLOCK, traffic)
-    lanes, rows = defines["LANES"], -(-(last - first) // defines["TILE_ROWS"])
+    lanes = defines["LANES"]
+    rows = -(-max(of_strips) // defines["TILE_ROWS"])
+    share = sum(of_strips) / len(of_strips) / max(of_strips)  # of the strip with the most rows, that all have
     if spec.entry == "reverse":
         groups, run = int(values["n_pairs"]), 1
     else:
@@ -246,10 +271,12 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
             run = int(values["last_x"] - values["first_x"]) / runs * (0.5 if values["upper"] else 1.0)
     strips = int(values["max_strips"])
     tasks = -(-groups * lanes // 32) * strips
-    steps = rows * run + lanes - 1
+    steps = rows * run * share + lanes - 1
     resident = min(tasks, kernel.resident, blocks * threads // 32)
     busy = tasks * steps * kernel.clocks / schedulers
-    chain = (rows * run + lanes * strips) * kernel.alone
+    # A strip waits for the lanes of the one before it, unless they are in step; and for its word in any case.
+    waits = lanes if skew else lanes * strips + SAID * (strips - 1)
+    chain = (rows * run + waits) * kernel.alone
     waves = tasks / resident * steps * kernel.alone
     return LAUNCH + max(max(busy, chain, waves) / CLOCK, traffic)
 
@@ -260,19 +287,41 @@ def table_traffic(spec: Any, values: dict[str, Any], sizes: Sizes) -> float:
     if spec.entry in ("sweep", "reverse") and defines["DIM"] != "0":
         return 0.0
     pairs = int(values["groups" if spec.entry == "sweep" else "n_pairs"])
-    rows = min(int(values["row_end"]), sizes.n) - int(values["row_begin"])
-    nbytes = pairs * rows * sizes.m * (8 if defines["REAL"] == "double" else 4)
+    rows = int(values["row_begin"]), int(values["row_end"]), int(values["skew"])
+    nbytes = pairs * sizes.cells(sizes.rows_of_strips(*rows)) * (8 if defines["REAL"] == "double" else 4)
     both_ways = spec.entry == "reverse" or defines.get("SLOPE") == "1"
     return nbytes * (1 + both_ways) / BANDWIDTH if nbytes > CACHE else 0.0
 
 
 @dataclass
 class Sizes:
-    """Lengths and features, the same for all pairs of a workload."""
+    """Lengths and features, the same for all pairs of a workload; and where E is 0."""
 
     n: int
     m: int
     d: int
+    weights: float = 1.0  # share of the blocks of products.cu where E is not 0
+
+    def rows_of_strips(self, begin: int, end: int, skew: int) -> list[int]:
+        """Rows that a chunk has of each strip of 128 columns."""
+        strips = range(-(-self.m // 128))
+        return [min(max(end - skew * s, 0), self.n) - min(max(begin - skew * s, 0), self.n) for s in strips]
+
+    def cells(self, rows_of_strips: Sequence[int]) -> int:
+        """Of a chunk with these rows."""
+        return sum(rows * min(self.m - 128 * s, 128) for s, rows in enumerate(rows_of_strips))
+
+
+def share_of_weights(row: _rows.Row) -> float:
+    """Share of the tiles of 64 x 16 cells where E is not 0 in float, in the first pair of this row's data."""
+    x, y = replace(row, n_x=1, n_y=1).series()
+    weights = np.float32(sdtw.soft_dtw_alignment(x[0], y[0], gamma=row.gamma)[1])
+    tiles = [
+        weights[i : i + 64, j : j + PRODUCT_STEPS].any()
+        for i in range(0, row.n, 64)
+        for j in range(0, row.m, PRODUCT_STEPS)
+    ]
+    return float(np.mean(tiles))
 
 
 def workload(row: _rows.Row) -> tuple[dict[str, Any], list[Any]]:
@@ -280,7 +329,7 @@ def workload(row: _rows.Row) -> tuple[dict[str, Any], list[Any]]:
     x, y = np.zeros((row.n_x, row.n, row.d), row.dtype), np.zeros((row.n_y, row.m, row.d), row.dtype)
     with row.chosen():
         recorder = record(lambda: row.call(sdtw, x, y, device="cuda"), 2 if row.kind == "dtw" else 0)
-    sizes = Sizes(row.n, row.m, row.d)
+    sizes = Sizes(row.n, row.m, row.d, share_of_weights(row) if row.training and row.d > 3 else 1.0)
     times: dict[str, float] = {}
     for spec, blocks, threads, values in recorder.launches:
         times[spec.entry] = times.get(spec.entry, 0.0) + seconds_of(spec, blocks, threads, values, sizes)
@@ -305,7 +354,7 @@ def name_of(spec: Any) -> str:
     d = dict(spec.defines)
     parts = [spec.entry, d["REAL"]]
     if spec.entry == "products":
-        parts += [f"{d['FEATURE_TILE']} features", "of y" if d["GRAD_Y"] == "1" else "of x"]
+        parts.append(f"{d['FEATURE_TILE']} features")
     elif spec.entry not in ("table", "tensor_table"):
         parts += [
             f"{d['TILE_ROWS']}×{d['TILE_COLS']} tiles",

@@ -35,6 +35,28 @@ DEVICE bool is_needed(const uint8 *methods, int64 n_pairs, int n_gammas, int nee
     return false;
 }
 
+// ── Chunks of rows ───────────────────────────────────────────────────────────────────────────────────────────────────
+// A table is computed in chunks: of rows begin <= i < end, or, with a skew, of parallelograms: each strip of columns has
+// rows that lie `skew` higher than those of the strip before it, as far as there are such rows. A wavefront that crosses
+// such a chunk waits for nothing at its beginning and its end but what is there in one strip.
+//
+// Where there is a skew, a strip's part of the chunk lies by itself in memory; else whole rows do. `strip_places` says
+// where each strip begins; those of all pairs follow each other there, as `column_tiles` counts them.
+#define STRIP_COLS 128  // of all chunks with a skew, and of the blocks that compute tables
+
+struct ChunkRows {
+    int64 begin, end;  // none where begin >= end
+};
+
+DEVICE ChunkRows rows_of_strip(int64 row_begin, int64 row_end, int64 skew, int64 strip, int64 n) {
+    return {maximum(row_begin - skew * strip, int64(0)), minimum(row_end - skew * strip, n)};
+}
+
+// What a row has from the first column of a strip's part on: its columns, or those of the table.
+DEVICE int64 columns_in_row(int64 m, int64 skew, int64 strip) {
+    return skew > 0 ? minimum(m - strip * STRIP_COLS, int64(STRIP_COLS)) : m;
+}
+
 // Columns begin <= j < end of a row; empty where begin >= end.
 struct BandRow {
     int64 begin, end;

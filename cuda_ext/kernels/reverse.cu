@@ -39,11 +39,11 @@ struct Kept {
 KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
                     const int64 *__restrict__ y_offsets, int64 n_pairs, const double *__restrict__ gammas,
                     const uint8 *__restrict__ methods, int method, double scale, double band_parameter, REAL *table,
-                    const int64 *__restrict__ table_offsets, int64 row_begin, int64 row_end,
-                    const REAL *__restrict__ keep_m, const EXPONENT *__restrict__ keep_e,
-                    const int64 *__restrict__ tile_offsets, REAL *__restrict__ flow_up, REAL *__restrict__ flow_diag,
-                    const int64 *__restrict__ column_offsets, REAL *edge_left, REAL *edge_diag,
-                    const int64 *__restrict__ row_offsets, int *progress, int *ticket, STORE *grad_x,
+                    const int64 *__restrict__ strip_places, const int64 *__restrict__ tile_places,
+                    const int64 *__restrict__ column_tiles, int64 row_begin, int64 row_end, int64 skew,
+                    const REAL *__restrict__ keep_m, const EXPONENT *__restrict__ keep_e, REAL *__restrict__ flow_up,
+                    REAL *__restrict__ flow_diag, const int64 *__restrict__ column_offsets, REAL *edge_left,
+                    REAL *edge_diag, const int64 *__restrict__ row_offsets, int *progress, int *ticket, STORE *grad_x,
                     STORE *__restrict__ grad_y, STORE *__restrict__ alignment,
                     const int64 *__restrict__ alignment_offsets, double *__restrict__ expected_cost,
                     double *__restrict__ entropy, int max_strips) {
@@ -61,11 +61,12 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const int64 n = series_length(x_offsets, k), m = series_length(y_offsets, k);
         const int strips = (int)((m + LANES * TILE_COLS - 1) / (LANES * TILE_COLS)), strip = strips - 1 - rank;
         const int64 strip_col = (int64)maximum(strip, 0) * LANES * TILE_COLS, first_col = strip_col + l * TILE_COLS;
-        const int64 row_stop = minimum(row_end, n);
-        const bool works = valid && strip >= 0 && first_col < m && row_begin < row_stop && methods[k] == method;
+        const ChunkRows chunk = rows_of_strip(row_begin, row_end, skew, maximum(strip, 0), n);
+        const bool works = valid && strip >= 0 && first_col < m && chunk.begin < chunk.end && methods[k] == method;
         const int last_lane = (int)minimum((m - strip_col + TILE_COLS - 1) / TILE_COLS, (int64)LANES) - 1;
         const int columns = (int)minimum(m - first_col, (int64)TILE_COLS);
-        const int tiles = works ? (int)((row_stop - row_begin + TILE_ROWS - 1) / TILE_ROWS) : 0;
+        const int tiles = works ? (int)((chunk.end - chunk.begin + TILE_ROWS - 1) / TILE_ROWS) : 0;
+        const int64 place = works ? column_tiles[k] + strip : 0;
         const REAL factor = exponent_factor(gammas[0], scale);
 
         TileCosts costs;
@@ -80,10 +81,12 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c)
 #pragma unroll
-            for (int d = 0; d < DIM; ++d) sum_y[c][d] = 0;
+            for (int d = 0; d < DIM; ++d)
+                sum_y[c][d] =
+                    works && grad_y && c < columns ? (REAL)grad_y[(y_offsets[k] + first_col + c) * DIM + d] : REAL(0);
 #else
-        const int64 stride = padded(m);
-        REAL *tile_table = table + table_offsets[k] + (int64)tiles * TILE_ROWS * stride + first_col;
+        const int64 stride = padded(columns_in_row(m, skew, strip));
+        REAL *tile_table = table + strip_places[place] + (int64)tiles * TILE_ROWS * stride + l * TILE_COLS;
 #endif
 #if BAND
         const PairBand band = make_band(band_parameter, n, m);
@@ -92,7 +95,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         REAL below_up[TILE_COLS], below_diag[TILE_COLS], out_left[TILE_ROWS], out_diag[TILE_ROWS], pending = 0;
 #pragma unroll
         for (int c = 0; c < TILE_COLS; ++c) {
-            const bool enters = works && row_stop < n && c < columns;
+            const bool enters = works && chunk.end < n && c < columns;
             below_up[c] = enters ? flow_up[flow + c] : REAL(0);
             below_diag[c] = enters ? flow_diag[flow + c] : REAL(0);
         }
@@ -104,10 +107,13 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #if MULTI
         const int64 slot = k * max_strips + rank;
         int seen = 0;
+        // How many tiles more the strip to the right has to do until it is as far as this one, in this chunk.
+        const ChunkRows right = rows_of_strip(row_begin, row_end, skew, strip + 1, n);
+        const int tiles_more = (int)((right.end - chunk.begin + TILE_ROWS - 1) / TILE_ROWS) - tiles;
 #endif
         // What was kept of the lane's next tile is loaded one step ahead.
-        const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
-        int64 kept = (tile_offsets[k] + (tiles - 1) * tiles_of_row + first_col / TILE_COLS) * KEPT;
+        const int64 tiles_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS;
+        int64 kept = (tile_places[place] + (tiles - 1) * tiles_of_row + l) * KEPT;
         Kept next;
         if (works) next.load(keep_m, keep_e, kept);
         // So is what the last lane starts from.
@@ -123,17 +129,18 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #endif
 #endif
         auto fetch = [&](int tile) {
-            const int64 row = row_begin + (int64)tile * TILE_ROWS;
+            const int64 row = chunk.begin + (int64)tile * TILE_ROWS;
 #if DIM > 0
             ahead_costs.load_x(x + x_offsets[k] * DIM, row, n);
 #endif
 #if MULTI
             if (rank == 0) return;
-            while (seen < tiles - tile) {
+            const int needed = tiles - tile + tiles_more;
+            while (seen < needed) {
                 seen = load_acquire(progress + slot - 1);
-                if (seen < tiles - tile) pause();
+                if (seen < needed) pause();
             }
-            const int64 at = edge + (int64)tile * TILE_ROWS;
+            const int64 at = edge + row;
 #pragma unroll
             for (int r = 0; r < TILE_ROWS; ++r) {
                 ahead_left[r] = edge_left[at + r];
@@ -169,7 +176,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             }
             const int tile = tiles - 1 - (step - (last_lane - l));
             if (step >= steps || tile >= tiles) continue;
-            const int64 row = row_begin + (int64)tile * TILE_ROWS;
+            const int64 row = chunk.begin + (int64)tile * TILE_ROWS;
             if (l == last_lane) {
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) {
@@ -310,7 +317,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #endif
 #if MULTI
                 if (strip > 0) {
-                    const int64 at = edge + (int64)tile * TILE_ROWS;
+                    const int64 at = edge + row;
 #pragma unroll
                     for (int r = 0; r < TILE_ROWS; ++r) {
                         edge_left[at + r] = out_left[r];
@@ -332,10 +339,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #if DIM > 0
                 if (grad_y) {
 #pragma unroll
-                    for (int d = 0; d < DIM; ++d) {
-                        STORE *sum = grad_y + (y_offsets[k] + first_col + c) * DIM + d;
-                        *sum = (STORE)((REAL)*sum + sum_y[c][d]);
-                    }
+                    for (int d = 0; d < DIM; ++d) grad_y[(y_offsets[k] + first_col + c) * DIM + d] = (STORE)sum_y[c][d];
                 }
 #endif
             }

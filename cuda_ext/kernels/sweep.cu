@@ -6,10 +6,12 @@
 // several; they run side by side on different warps, each behind its left neighbour, whose last column passes through
 // `edge_m` and `edge_e`.
 //
-// PAIRED 0: all pairs of a rectangle of the output. PAIRED 1: pair k is x[k], y[k]; the rows may come in chunks. The row
-// before the first of a chunk is `state_in`; what the last row leaves, or with state_rows > 0 every row that has so many
-// before it, goes to `state_out`, one after the other. With KEEP what enters each tile from row keep_begin on is kept for
-// the reverse sweep.
+// PAIRED 0: all pairs of a rectangle of the output. PAIRED 1: pair k is x[k], y[k]; the rows may come in chunks
+// (pairs.cuh). What enters a chunk is `state_in`: the row before its first, for each column; then for each strip the
+// number before that row's first one; then, with a skew, for each strip what the strip before it has handed on of rows that
+// the chunk has no more. What leaves it goes to `state_out`; or, where all rows are swept at once, what leaves all chunks
+// but the last by chunk_ends, one after the other. With KEEP what enters each tile from the chunk that begins at keep_begin
+// on is kept for the reverse sweep.
 
 // What passes from lane to lane beside numbers: which rows a lane works on.
 struct Place {
@@ -21,13 +23,14 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                   const int64 *__restrict__ y_offsets, int64 n_x, int64 n_y, int64 first_x, int64 last_x, int64 first_y,
                   int64 run, int upper, const double *__restrict__ gammas, int n_gammas,
                   const uint8 *__restrict__ methods, int method, double scale, double band_parameter,
-                  const REAL *__restrict__ table, const int64 *__restrict__ table_offsets, int64 row_begin,
-                  int64 row_end, const REAL *__restrict__ state_in_m, const EXPONENT *__restrict__ state_in_e,
-                  REAL *__restrict__ state_out_m, EXPONENT *__restrict__ state_out_e,
-                  const int64 *__restrict__ column_offsets, REAL *__restrict__ keep_m, EXPONENT *__restrict__ keep_e,
-                  const int64 *__restrict__ tile_offsets, REAL *edge_m, EXPONENT *edge_e,
+                  const REAL *__restrict__ table, const int64 *__restrict__ strip_places,
+                  const int64 *__restrict__ tile_places, const int64 *__restrict__ column_tiles, int64 row_begin,
+                  int64 row_end, int64 skew, const REAL *__restrict__ state_in_m,
+                  const EXPONENT *__restrict__ state_in_e, REAL *__restrict__ state_out_m,
+                  EXPONENT *__restrict__ state_out_e, const int64 *__restrict__ column_offsets,
+                  REAL *__restrict__ keep_m, EXPONENT *__restrict__ keep_e, REAL *edge_m, EXPONENT *edge_e,
                   const int64 *__restrict__ row_offsets, int *progress, int *ticket, STORE *__restrict__ out,
-                  int64 groups, int max_strips, int64 state_rows, int64 keep_begin) {
+                  int64 groups, int max_strips, const int64 *__restrict__ chunk_ends, int64 keep_begin) {
     const int64 all_groups = groups * n_gammas, tasks_of_strip = (all_groups + GROUPS_IN_WARP - 1) / GROUPS_IN_WARP;
     const int l = lane() % LANES;
     for (;;) {
@@ -47,6 +50,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         const int64 first_i = first_x + group % runs * run;
         const int64 end_i = valid ? minimum(minimum(first_i + run, last_x), upper ? j + 1 : last_x) : first_i;
 #endif
+        // Of the strip; the end may lie beyond that of the series.
+        const ChunkRows chunk = rows_of_strip(row_begin, row_end, skew, strip, row_end);
         const int64 m = series_length(y_offsets, j), first_col = ((int64)strip * LANES + l) * TILE_COLS;
         const bool works = valid && first_col < m, owns_end = works && m <= first_col + TILE_COLS;
         const double gamma = gammas[g];
@@ -61,8 +66,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 if (++i == end_i) break;
                 if (methods[PAIRED ? g * n_x + i : (g * n_x + i) * n_y + j] != method) continue;
                 n = series_length(x_offsets, i);
-                row = row_begin;
-                row_stop = minimum(row_end, n);
+                row = chunk.begin;
+                row_stop = minimum(chunk.end, n);
                 fresh = true;
             }
             if (row >= row_stop || !(valid && (int64)strip * LANES * TILE_COLS < m)) return place;
@@ -86,22 +91,35 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #pragma unroll
             for (int k = 0; k < DIM; ++k) costs.x[r][k] = 0;
 #else
-        const int64 stride = padded(m);
-        const REAL *tile_table = table + table_offsets[j] + first_col;
+        const int64 stride = padded(columns_in_row(m, skew, strip));
+        const REAL *tile_table = table + (works ? strip_places[column_tiles[j] + strip] : 0) + l * TILE_COLS;
 #endif
 #if BAND
         PairBand band;
 #endif
 #if PAIRED
-        const int64 rows = minimum(row_end, series_length(x_offsets, group)) - row_begin;  // of the chunk
-        const int64 state = g * column_offsets[groups] + column_offsets[group] + first_col;
+        const int64 rows = minimum(chunk.end, series_length(x_offsets, group)) - chunk.begin;
+        const int64 states = column_offsets[groups] + groups * max_strips * (1 + skew);
+        const int64 state = g * states + column_offsets[group] + first_col;
+        const int64 before_strips = g * states + column_offsets[groups] + group * max_strips;
+        const int64 before_state = l > 0 ? state - 1 : before_strips + strip;
+        // What the strip before this one has handed on of the rows from the chunk's first on.
+        const int64 handed_on = before_strips + (groups - group) * max_strips + (group * max_strips + strip) * skew;
+        // Where a state is left next, and how many are before it.
+        int64 leaves = chunk_ends ? chunk_ends[0] : row_end, left_before = 0;
+        while (chunk_ends && leaves <= skew * strip) leaves = chunk_ends[++left_before];
 #endif
 #if KEEP
-        const int64 tiles_of_row = (m + TILE_COLS - 1) / TILE_COLS;
-        int64 kept = (tile_offsets[group] + first_col / TILE_COLS) * KEPT;
+        const int64 tiles_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS;
+        int64 kept = ((works ? tile_places[column_tiles[group] + strip] : 0) + l) * KEPT;
+        const int64 keep_row = maximum(keep_begin - skew * strip, (int64)0);
 #endif
 #if MULTI
-        const int64 slot = index * max_strips + strip, edge = valid ? g * row_offsets[groups] + row_offsets[group] : 0;
+        const int64 slot = index * max_strips + strip;
+        const int64 edge = (valid ? g * row_offsets[groups] + row_offsets[group] : 0) + chunk.begin;
+        // By how many tiles the strip to the left began further down.
+        const int tiles_ahead =
+            strip > 0 ? (int)((maximum(row_begin - skew * (strip - 1), (int64)0) - chunk.begin) / TILE_ROWS) : 0;
         const bool hands_on = l == LANES - 1 && works && first_col + TILE_COLS < m;
         int seen = 0;
 #endif
@@ -121,15 +139,24 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
 #if MULTI
             if (strip > 0) {
-                const int tile = (int)(fetched / TILE_ROWS);
+                const int tile = (int)(fetched / TILE_ROWS) - tiles_ahead;
                 while (seen <= tile) {
                     seen = load_acquire(progress + slot - 1);
                     if (seen <= tile) pause();
                 }
+                const REAL *left_m = edge_m + edge + fetched;
+                const EXPONENT *left_e = edge_e + edge + fetched;
+#if PAIRED
+                if (tile < 0) {  // done in an earlier chunk
+                    const int64 at = handed_on + chunk.begin + fetched + skew * strip - row_begin;
+                    left_m = state_in_m + at;
+                    left_e = state_in_e + at;
+                }
+#endif
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) {
-                    ahead_left[r].m = edge_m[edge + fetched + r];
-                    if (!HARD) ahead_left[r].e = edge_e[edge + fetched + r];
+                    ahead_left[r].m = left_m[r];
+                    if (!HARD) ahead_left[r].e = left_e[r];
                 }
             }
 #endif
@@ -177,12 +204,12 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #pragma unroll
                 for (int c = 0; c < TILE_COLS; ++c) top[c] = no_path();
                 corner = no_path();
-                if (row_begin == 0 && first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
+                if (chunk.begin == 0 && first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
 #if BAND
                 band = make_band(band_parameter, series_length(x_offsets, of_x), m);
 #endif
 #if PAIRED
-                if (row_begin > 0) {
+                if (chunk.begin > 0) {
 #pragma unroll
                     for (int c = 0; c < TILE_COLS; ++c) {
                         const int64 at = state + minimum((int64)c, m - 1 - first_col);
@@ -190,8 +217,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                         if (!HARD) top[c].e = state_in_e[at];
                     }
                     if (first_col > 0) {
-                        corner.m = state_in_m[state - 1];
-                        if (!HARD) corner.e = state_in_e[state - 1];
+                        corner.m = state_in_m[before_state];
+                        if (!HARD) corner.e = state_in_e[before_state];
                     }
                 }
 #endif
@@ -204,7 +231,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             empty = !tile_band.any && !ends;
 #endif
 #if KEEP
-            const bool keeps = row_begin + done >= keep_begin;
+            const bool keeps = chunk.begin + done >= keep_row;
             if (!empty && keeps) {
                 REAL kept_m[KEPT], kept_e[KEPT];
 #pragma unroll
@@ -271,6 +298,17 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                     edge_m[edge + done + r] = right[r].m;
                     if (!HARD) edge_e[edge + done + r] = right[r].e;
                 }
+#if PAIRED
+                const int64 beyond = chunk.begin + done + skew * (strip + 1) - leaves;
+                if (state_out_m && skew > 0 && beyond >= 0) {
+                    const int64 to = left_before * n_gammas * states + handed_on + skew + beyond;
+#pragma unroll
+                    for (int r = 0; r < TILE_ROWS; ++r) {
+                        state_out_m[to + r] = right[r].m;
+                        if (!HARD) state_out_e[to + r] = right[r].e;
+                    }
+                }
+#endif
                 // Said of four tiles at a time: it waits until all that was written can be seen everywhere.
                 const int tile = (int)(done / TILE_ROWS);
                 if (tile % 4 == 3) store_release(progress + slot, tile + 1);
@@ -278,16 +316,19 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
             done += TILE_ROWS;
 #if PAIRED
-            if (state_out_m && place.left > TILE_ROWS &&
-                (state_rows > 0 ? (row_begin + done) % state_rows == 0 : done >= rows)) {
-                const int64 slot_of_state = state_rows > 0 ? (row_begin + done) / state_rows - 1 : 0;
-                const int64 leaves = slot_of_state * n_gammas * column_offsets[groups] + state;
+            if (state_out_m && chunk.begin + done + skew * strip == leaves && place.left > TILE_ROWS) {
+                const int64 to = left_before * n_gammas * states;
 #pragma unroll
                 for (int c = 0; c < TILE_COLS; ++c) {
                     if (first_col + c >= m) continue;
-                    state_out_m[leaves + c] = top[c].m;
-                    if (!HARD) state_out_e[leaves + c] = top[c].e;
+                    state_out_m[to + state + c] = top[c].m;
+                    if (!HARD) state_out_e[to + state + c] = top[c].e;
                 }
+                if (l == 0 && strip > 0) {
+                    state_out_m[to + before_state] = corner.m;
+                    if (!HARD) state_out_e[to + before_state] = corner.e;
+                }
+                if (chunk_ends) leaves = chunk_ends[++left_before];
             }
 #endif
         }

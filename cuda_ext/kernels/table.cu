@@ -1,8 +1,7 @@
 // Local costs of a chunk of rows of many pairs, for any number of features: what sweep and reverse read where DIM is 0.
 //
-// Pair k is x[pair_x[k]], y[pair_y[k]]; without lists x[k], y[k]. Its rows
-// row_begin <= i < row_end go to table + table_offsets[k], row-major; rows and columns are padded. A pair is left out
-// when no gamma asks for a method whose bit is set in `needed`.
+// Pair k is x[pair_x[k]], y[pair_y[k]]; without lists x[k], y[k]. What the chunk has of it goes to `table`, row-major,
+// rows and columns padded (pairs.cuh). A pair is left out when no gamma asks for a method whose bit is set in `needed`.
 //   COST 0..3: from the series. COST 4: rows of the user's (n, m) matrices, at costs + cost_offsets[k].
 //   SLOPE 1: the table, which holds E, is multiplied by the slope of the cost instead: what products.cu works on.
 //
@@ -46,23 +45,25 @@ KERNEL void __launch_bounds__(THREADS)
           const int64 *__restrict__ y_offsets, const int64 *__restrict__ pair_x, const int64 *__restrict__ pair_y,
           const STORE *__restrict__ costs, const int64 *__restrict__ cost_offsets, int64 n_pairs, int64 n_features,
           double scale, const uint8 *__restrict__ methods, int n_gammas, int needed,
-          const int64 *__restrict__ column_tiles, const int64 *__restrict__ table_offsets, int64 row_begin,
-          int64 row_end, REAL *table) {
+          const int64 *__restrict__ column_tiles, const int64 *__restrict__ strip_places, int64 row_begin,
+          int64 row_end, int64 skew, int64 row_tiles, REAL *table) {
 #if COST != COST_PRECOMPUTED
     SHARED_ARRAY(REAL, x_block, FEATURES * X_STRIDE);
     SHARED_ARRAY(REAL, y_block, FEATURES * Y_STRIDE);
 #endif
     const int a = thread_index() / SIDE, b = thread_index() % SIDE;
-    const int64 per_row = column_tiles[n_pairs], tasks = per_row * ((row_end - row_begin + TILE - 1) / TILE);
+    const int64 per_row = column_tiles[n_pairs], tasks = per_row * row_tiles;
     for (int64 task = block_index(); task < tasks; task += blocks_in_grid()) {
         const int64 pair = find_interval(column_tiles, n_pairs, task % per_row);
+        const int64 strip = task % per_row - column_tiles[pair];
         const int64 xi = pair_x ? pair_x[pair] : pair, yi = pair_y ? pair_y[pair] : pair;
         const int64 n = series_length(x_offsets, xi), m = series_length(y_offsets, yi);
-        const int64 i0 = row_begin + task / per_row * TILE, i_end = minimum(row_end, n);
-        const int64 j0 = (task % per_row - column_tiles[pair]) * TILE_WIDTH;
+        const ChunkRows rows = rows_of_strip(row_begin, row_end, skew, strip, n);
+        const int64 i0 = rows.begin + task / per_row * TILE, i_end = rows.end, j0 = strip * TILE_WIDTH;
         if (i0 >= i_end || !is_needed(methods, n_pairs, n_gammas, needed, pair)) continue;
-        const int64 stride = padded(m), i_stop = row_begin + padded(i_end - row_begin);
-        REAL *const out = table + table_offsets[pair] - row_begin * stride;
+        const int64 stride = padded(columns_in_row(m, skew, strip)), columns = padded(m);
+        const int64 i_stop = rows.begin + padded(i_end - rows.begin);
+        REAL *const out = table + strip_places[task % per_row] - rows.begin * stride - j0;
 #if COST == COST_PRECOMPUTED
         const STORE *const from = costs + cost_offsets[pair];
 #pragma unroll 1
@@ -70,7 +71,7 @@ KERNEL void __launch_bounds__(THREADS)
 #pragma unroll
             for (int c = 0; c < COLS; ++c) {
                 const int64 i = i0 + a + SIDE * r, j = j0 + b + SIDE * c;
-                if (i < i_stop && j < stride)
+                if (i < i_stop && j < columns)
                     out[i * stride + j] = static_cast<REAL>(from[minimum(i, i_end - 1) * m + minimum(j, m - 1)]);
             }
 #else
@@ -103,7 +104,7 @@ KERNEL void __launch_bounds__(THREADS)
 #pragma unroll
             for (int c = 0; c < COLS / 4; ++c) {
                 const int64 i = i0 + 4 * a + r, j = j0 + 4 * SIDE * c + 4 * b;
-                if (i >= i_stop || j >= stride) continue;  // the padding is a multiple of four
+                if (i >= i_stop || j >= columns) continue;  // the padding is a multiple of four
                 Four &cells = reinterpret_cast<Four &>(out[i * stride + j]);
                 Four value;
 #if SLOPE

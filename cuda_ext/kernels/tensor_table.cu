@@ -102,22 +102,23 @@ KERNEL void __launch_bounds__(THREADS, 2)
                  const int64 *__restrict__ pair_y, const STORE *__restrict__ costs,
                  const int64 *__restrict__ cost_offsets, int64 n_pairs, int64 n_features, double scale,
                  const uint8 *__restrict__ methods, int n_gammas, int needed, const int64 *__restrict__ column_tiles,
-                 const int64 *__restrict__ table_offsets, int64 row_begin, int64 row_end, REAL *table) {
+                 const int64 *__restrict__ strip_places, int64 row_begin, int64 row_end, int64 skew, int64 row_tiles,
+                 REAL *table) {
     SHARED_ARRAY(float, x_block, X_PART * 2);
     SHARED_ARRAY(float, y_block, Y_PART * 2);
     SHARED_ARRAY(float, x_norms, TILE);
     SHARED_ARRAY(float, y_norms, TILE_WIDTH);
-    SHARED_ARRAY(int, any_near, 1);
     const int warp = thread_index() / 32, first_row = warp / 4 * 32, first_col = warp % 4 * 32;
     const int group = lane() / 4, within = lane() % 4;  // where a lane is in a tile of 16 x 8
     const int features = static_cast<int>(n_features);
-    const int64 per_row = column_tiles[n_pairs], tasks = per_row * ((row_end - row_begin + TILE - 1) / TILE);
+    const int64 per_row = column_tiles[n_pairs], tasks = per_row * row_tiles;
     for (int64 task = block_index(); task < tasks; task += blocks_in_grid()) {
         const int64 pair = find_interval(column_tiles, n_pairs, task % per_row);
+        const int64 strip = task % per_row - column_tiles[pair];
         const int64 xi = pair_x ? pair_x[pair] : pair, yi = pair_y ? pair_y[pair] : pair;
         const int64 n = series_length(x_offsets, xi), m = series_length(y_offsets, yi);
-        const int64 i0 = row_begin + task / per_row * TILE, i_end = minimum(row_end, n);
-        const int64 j0 = (task % per_row - column_tiles[pair]) * TILE_WIDTH;
+        const ChunkRows rows = rows_of_strip(row_begin, row_end, skew, strip, n);
+        const int64 i0 = rows.begin + task / per_row * TILE, i_end = rows.end, j0 = strip * TILE_WIDTH;
         if (i0 >= i_end || !is_needed(methods, n_pairs, n_gammas, needed, pair)) continue;
 
         Column<TILE / SIDE, PlaceInX> of_x;
@@ -183,7 +184,6 @@ KERNEL void __launch_bounds__(THREADS, 2)
         }
         of_x.add_up(x_squares, x_norms);
         of_y.add_up(y_squares, y_norms);
-        if (thread_index() == 0) any_near[0] = 0;
         sync_block();
 
         unsigned near = 0;  // a bit for each cell that is to be computed by differences
@@ -200,9 +200,7 @@ KERNEL void __launch_bounds__(THREADS, 2)
                     near |= static_cast<unsigned>(is_near) << (16 * r + 4 * c + q);
                     sum[r][c][q] = is_near ? 0.0f : distance;
                 }
-        if (near) any_near[0] = 1;
-        sync_block();
-        if (any_near[0]) {
+        if (any_of_block(near != 0)) {
             for (int k0 = 0; k0 < features; k0 += FEATURES) {
                 load(k0);
                 of_x.copy(x_block);
@@ -228,8 +226,9 @@ KERNEL void __launch_bounds__(THREADS, 2)
             }
         }
 
-        const int64 stride = padded(m), i_stop = row_begin + padded(i_end - row_begin);
-        REAL *const out = table + table_offsets[pair] - row_begin * stride;
+        const int64 stride = padded(columns_in_row(m, skew, strip)), columns = padded(m);
+        const int64 i_stop = rows.begin + padded(i_end - rows.begin);
+        REAL *const out = table + strip_places[task % per_row] - rows.begin * stride - j0;
 #pragma unroll
         for (int r = 0; r < 2; ++r)
 #pragma unroll
@@ -238,7 +237,7 @@ KERNEL void __launch_bounds__(THREADS, 2)
                 for (int half = 0; half < 2; ++half) {
                     const int64 i = i0 + first_row + 16 * r + 2 * group + half;
                     const int64 j = j0 + first_col + 8 * c + 2 * within;
-                    if (i >= i_stop || j >= stride) continue;  // the padding is a multiple of two
+                    if (i >= i_stop || j >= columns) continue;  // the padding is a multiple of two
                     Two &cells = reinterpret_cast<Two &>(out[i * stride + j]);
                     Two value;
 #if SLOPE

@@ -2,8 +2,8 @@
 // tests/cuda_emulation, which replaces this file by its twin there. Kernels call nothing of CUDA but what stands here,
 // __launch_bounds__, __restrict__, #pragma unroll, and the mathematical functions of C (fabsf, sqrt, rint, ldexp …).
 //
-// Collectives (shuffle*, any, all, sync_warp, add_products) need all 32 lanes of a warp at the same call, sync_block all
-// threads of the block: threads that have no work of their own still take part. Threads of a block: a multiple of 32.
+// Collectives (shuffle*, any, all, sync_warp, add_products) need all 32 lanes of a warp at the same call, sync_block
+// and any_of_block all threads of the block: threads that have no work of their own still take part. Threads of a block: a multiple of 32.
 //
 // Data that another warp writes during the same launch must not be read through `const … *__restrict__`: the compiler
 // may take such loads through the read-only cache, which knows nothing of flags.
@@ -45,6 +45,7 @@ DEVICE bool any(bool condition) { return __any_sync(ALL_LANES, condition) != 0; 
 DEVICE bool all(bool condition) { return __all_sync(ALL_LANES, condition) != 0; }
 DEVICE void sync_warp() { __syncwarp(); }
 DEVICE void sync_block() { __syncthreads(); }
+DEVICE bool any_of_block(bool condition) { return __syncthreads_or(condition) != 0; }  // a sync_block too
 
 // ── Between warps and blocks ─────────────────────────────────────────────────────────────────────────────────────────
 DEVICE int atomic_add(int *address, int value) { return atomicAdd(address, value); }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sktime_sdtw.cuda_ext import _plan
+from sktime_sdtw.cuda_ext._chunks import plan_chunks
 from sktime_sdtw.cuda_ext._pieces import Group
 
 H200 = {"multiprocessors": 132, "memory": 130 * 2**30}
@@ -193,9 +194,11 @@ def test_gradients_never_hold_a_whole_table():
     # One pair of 100,000 x 100,000 in float32 within a gibibyte; a whole table would take forty.
     assert gradient_bytes(10**5, 10**5, 1) < GIB
     assert gradient_bytes(10**5, 10**5, 0) < GIB
-    # Far below the four bytes of a cell of a table in float32.
-    for n in (2048, 4096, 10_000):
-        assert gradient_bytes(n, n, 1) < 4 * n * n
+    # About five bytes a cell, of which a table in float32 would take four: half of it is there at a time.
+    for n in (2048, 4096):
+        assert gradient_bytes(n, n, 1) < 5.1 * n * n
+        assert gradient_bytes(n, n, 0) < 5.1 * n * n
+    assert gradient_bytes(20_000, 20_000, 0) < 20_000**2
 
 
 def test_chunks_of_a_pair_of_millions():
@@ -205,6 +208,69 @@ def test_chunks_of_a_pair_of_millions():
     # More rows than the budget, as states at the start of every chunk would take more memory still.
     chunk, states = rows * m[0] * 6.0, n[0] / rows * m[0] * 8
     assert 0.5 < chunk / states < 2
+
+
+def rows_of_strips(chunks, n, m):
+    """Rows of each strip of one pair that each chunk has."""
+    strips = np.arange(-(-m // _plan.TABLE_COLS)) * chunks.skew
+    return np.array(
+        [np.clip(end - strips, 0, n) - np.clip(begin - strips, 0, n) for begin, end in chunks.rows]
+    )
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 1500), st.integers(1, 1500)), min_size=1, max_size=5),
+    rows=st.integers(1, 150).map(lambda rows: 8 * rows),
+    skewed=st.booleans(),
+)
+def test_chunks_cover_all_cells_once(lengths, rows, skewed):
+    n, m = np.array(lengths).T
+    shape = variant(0, int(m.max()), paired=True)
+    chunks = plan_chunks(n, m, rows, shape, skewed=skewed)
+    assert chunks.rows[0][0] == 0
+    assert all(end % _plan.CHUNK_STEP == 0 and end > begin for begin, end in chunks.rows)
+    places = 0
+    for k in range(len(n)):
+        found = rows_of_strips(chunks, n[k], m[k])
+        assert (found.sum(0) == n[k]).all()
+        widths = np.minimum(m[k] - np.arange(found.shape[1]) * _plan.TABLE_COLS, _plan.TABLE_COLS)
+        for strips, part in zip(found, chunks.places, strict=True):
+            own = slice(places, places + len(widths))
+            if chunks.skew:  # each strip by itself; else whole rows
+                np.testing.assert_array_equal(
+                    np.diff(part.tables)[own], _plan.padded(strips) * _plan.padded(widths)
+                )
+                np.testing.assert_array_equal(np.diff(part.tiles)[own], -(-strips // 4) * -(-widths // 4))
+        assert np.diff(chunks.own_tiles_x)[k] * _plan.PRODUCT_STEPS >= found.max()
+        places += len(widths)
+    assert all(len(part.tables) == len(part.tiles) == places + 1 for part in chunks.places)
+    if chunks.skew:
+        # A strip finds what it needs in the chunk before.
+        assert all(end - begin >= chunks.skew for begin, end in chunks.rows)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "count"), [(512, 512, 2), (2048, 2048, 5), (1000, 4000, 3), (5000, 300, 4)]
+)
+def test_skewed_chunks_are_about_alike(n, m, count):
+    shape = variant(0, m, paired=True)
+    rows = -(-n // count // 8) * 8
+    chunks = plan_chunks(np.full(7, n), np.full(7, m), rows, shape, skewed=True)
+    assert len(chunks.ends) == count
+    assert chunks.skew == 144
+    assert chunks.most_cells <= 1.05 * 7 * n * _plan.padded(m) / count
+    # The same chunks as rows: fewer steps in all, as strips do not wait for the first rows of others.
+    strips = shape.strips
+    steps = sum((end - begin) / 4 + 32 for begin, end in chunks.rows)
+    assert steps < 0.8 * count * (rows / 4 + 32 * strips) or count == 2 or strips < 4
+
+
+def test_few_rows_are_not_skewed():
+    shape = variant(0, 600, paired=True)
+    whole = plan_chunks(np.array([90, 40]), np.array([600, 300]), 96, shape, skewed=True)
+    assert (whole.skew, whole.ends) == (0, (96,))
+    narrow = plan_chunks(np.array([90]), np.array([100]), 16, variant(0, 100, paired=True), skewed=True)
+    assert (narrow.skew, narrow.ends) == (0, (16, 32, 48, 64, 80, 96))
 
 
 @pytest.mark.parametrize("shape", [variant(1, 300, paired=True), variant(0, 50, paired=True)])
@@ -219,7 +285,6 @@ def test_layout(shape):
         assert np.diff(layout.edges)[k] >= rows
         assert np.diff(layout.edges)[k] % shape.tile_rows == 0
         assert np.diff(layout.table_tiles)[k] == -(-cols // _plan.TABLE_COLS)
-        assert np.diff(layout.own_tiles_x)[k] == 1
     assert all(a.dtype == np.int64 and a[0] == 0 and len(a) == 4 for a in vars(layout).values())
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from cuda_emulation._runtime import EmulatedRuntime
-from sktime_sdtw.cuda_ext._plan import TABLE_COLS, offsets_of, on_tensor_cores, padded
+from sktime_sdtw.cuda_ext._plan import TABLE_COLS, TABLE_ROWS, offsets_of, on_tensor_cores, padded
 from sktime_sdtw.cuda_ext._specs import make_spec
 
 U = 2.0**-24
@@ -25,13 +25,15 @@ def tables(x, y, *, kernel="tensor_table", cost=0, scale=1.0, slope=None, rows=(
     if slope is not None:
         out.array[:] = slope
     upload = runtime.upload
+    strips = offsets_of([-(-b // TABLE_COLS) for b in m])
+    strip_places = [np.arange(0, b, TABLE_COLS) + place for b, place in zip(m, places, strict=False)]
     arguments = [
         *(upload(np.concatenate(series).astype(np.float32)) for series in (x, y)),
         *(upload(offsets_of(lengths)) for lengths in (n, m)),
         *(None, None, None, None, np.int64(len(x)), np.int64(x[0].shape[1]), np.float64(scale)),
         *(upload(np.zeros(len(x), np.uint8)), np.int32(1), np.int32(1)),
-        *(upload(offsets_of([-(-b // TABLE_COLS) for b in m])), upload(places)),
-        *(np.int64(first), np.int64(last), out),
+        *(upload(strips), upload(np.concatenate(strip_places))),
+        *(np.int64(first), np.int64(last), np.int64(0), np.int64(-(-(last - first) // TABLE_ROWS)), out),
     ]
     runtime.launch(spec, 2, 256, arguments)
     found = [out.array[a:b].copy() for a, b in itertools.pairwise(places)]

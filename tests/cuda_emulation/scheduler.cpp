@@ -227,6 +227,8 @@ void start(Block &block, int index, std::size_t first_stack, const std::vector<i
     block.index = index;
     block.warps_alive = block.warps;
     block.warps_at_barrier = 0;
+    block.barriers = 0;
+    block.votes[0] = block.votes[1] = false;
     std::memset(block.shared, 0xFF, SHARED_BYTES);
     for (int w = 0; w < block.warps; ++w) {
         Warp &warp = block.warp[w];
@@ -401,6 +403,7 @@ void complete_block_barrier(const char *file, int line) {
         return;
     }
     block.warps_at_barrier = 0;
+    block.votes[++block.barriers & 1] = false;
     ++events;
     for (int w = 0; w < block.warps; ++w) {
         block.warp[w].arrived = 0;

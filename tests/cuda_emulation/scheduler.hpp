@@ -44,6 +44,8 @@ struct Block {
     const char *barrier_file;
     Warp *warp;
     char *shared;
+    unsigned barriers = 0;           // so far
+    bool votes[2] = {false, false};  // of any_of_block, in this barrier and the one before
 };
 
 extern Lane *current;

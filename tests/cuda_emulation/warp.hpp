@@ -207,6 +207,13 @@ DEVICE void sync_block(EMULATION_SITE) {
     else
         emulation::park();
 }
+DEVICE bool any_of_block(bool condition, EMULATION_SITE) {
+    emulation::Block *block = emulation::current->warp->block;
+    bool &vote = block->votes[block->barriers & 1];
+    vote = vote || condition;
+    sync_block(file, line);
+    return vote;
+}
 
 // ── Between warps and blocks ─────────────────────────────────────────────────────────────────────────────────────────
 template <class T> DEVICE T atomic_add(T *address, T value) {
