@@ -3,9 +3,9 @@
     python benchmarks/signatures.py --update
 
 One thread unless a row says otherwise; float32 where a package computes in it (iisignature: float64). A row's
-ratio is the other package's median time over ours, with --minima the least one. "GFLOP/s" counts the multiply-adds
-of the algorithm that this package uses, and compares them with what the matrix product of torch reaches on one
-thread.
+ratio is the other package's median time over ours, with --minima the least one. "GFLOP/s" counts the
+multiply-adds of the algorithm that this package uses, and compares them with what the matrix product of torch
+reaches on one thread.
 """
 
 from __future__ import annotations

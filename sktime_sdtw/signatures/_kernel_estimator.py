@@ -10,6 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from .._engine import resolve_n_threads
 from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context, restore_layout
 from .._series import Array, SeriesBatch, check_series
 from ._kernel import signature_kernel, signature_kernel_gram
@@ -206,7 +207,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
             "refinement": self.refinement,
             "static_kernel": self.static_kernel,
             "sigma": self.sigma_,
-            "n_jobs": self.n_jobs,
+            "n_jobs": resolve_n_threads(self.n_jobs),
         }
 
     def _paths(self, batch: SeriesBatch) -> tuple[Array, Array]:
