@@ -54,7 +54,18 @@ COUNTED = (
         "        const double s = curve.slope[k];\n",
         4 * LOAD + DIVISION + 4 * DOUBLE,
     ),
-    ("corners of folding links", CHAIN, "            folds.add({from", 2 * LOAD + DIVISION + 6 * DOUBLE),
+    (
+        "corners of folding links, 32 at once",
+        CHAIN,
+        "        const bool moved = k < n",
+        3 * LOAD + 9 * VOTE + 6 * DOUBLE,
+    ),
+    (
+        "corners of folding links, one by one",
+        CHAIN,
+        "                const double s = curve.slope[i];\n",
+        2 * LOAD + DIVISION + 6 * DOUBLE,
+    ),
     ("falls", CHAIN, "        const Joint last = above ?", 3 * LOAD + DIVISION + 6 * DOUBLE),
     ("folds", CHAIN, "        if (!above) excess = 0", 4 * LOAD + 2 * DIVISION + 20 * DOUBLE),
     (
@@ -76,10 +87,16 @@ COUNTED = (
         2 * LOAD + BISECTION + DIVISION + 4 * DOUBLE,
     ),
     (
-        "corners looked at to be left out",
+        "corners that may be left out, 32 at once",
         CHAIN,
-        "        const double at = curve.at[k];\n        double slope",
-        LOAD + 12 * DOUBLE,
+        "            const bool stays =",
+        2 * LOAD + 9 * VOTE + 14 * DOUBLE,
+    ),
+    (
+        "corners that may be left out, one by one",
+        CHAIN,
+        "                Corner here = corner(k);",
+        2 * LOAD + 14 * DOUBLE,
     ),
     (
         "knots traced back",

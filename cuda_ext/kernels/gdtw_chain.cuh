@@ -153,29 +153,74 @@ struct Folds {
     }
 };
 
+// How many lanes from the first on meet a condition.
+DEVICE int leading_lanes(bool condition) {
+    int first = condition ? 32 : lane();
+    for (int other = 16; other > 0; other /= 2) first = minimum(first, shuffle_xor(first, other));
+    return first;
+}
+
+// By all lanes of a warp. Corners that the link takes at one of its ends are moved by that, whether the curve falls there or
+// not: 32 at once. The others are left to lane 0.
 ROUTINE int fold_link(Chain &chain, const Curve &link, int begin) {
-    Folds folds = {chain, link, begin, begin, false, 0, 0, {0, 0, 0, 0}};
-    const Curve &curve = chain.curve;
+    const Curve curve = chain.curve;
     const int n = curve.count;
-    for (int i = 0, j = 0; i < n && !chain.full;) {
-        int last = i;
-        while (last + 1 < n && curve.slope[last + 1] >= curve.slope[last]) ++last;
-        if (i) {
-            const int before = j;
-            while (j && link.slope[j - 1] >= curve.slope[i]) --j;
-            folds.fold(before, j, curve.at[i], curve.slope[i]);
-            ++i;
+    const double lowest = link.slope[0], highest = link.slope[link.count - 1];
+    const double shortest = link.at[0], longest = link.at[link.count - 1];
+    Folds folds = {chain, link, begin, begin, false, 0, 0, {0, 0, 0, 0}};
+    int i = 0, j = 0;
+    while (i < n && !chain.full) {
+        const bool at_first = i == 0 || curve.slope[i - 1] <= lowest, at_last = i > 0 && curve.slope[i - 1] > highest;
+        const int k = i + lane();
+        const double slope = k < n ? curve.slope[k] : 0;
+        const bool moved = k < n && ((at_first && slope <= lowest) || (at_last && slope > highest));
+        const int count = folds.above ? 0 : leading_lanes(moved);
+        if (folds.size + count > chain.room) {
+            chain.full = true;
+            break;
         }
-        while (i <= last || (last + 1 == n && j < link.count)) {
-            const bool first = j == link.count || (i <= last && curve.slope[i] <= link.slope[j]);
-            const double slope = first ? curve.slope[i] : link.slope[j];
-            const double from = first ? curve.at[i] : place(curve, i, slope);
-            const double step = first ? place(link, j, slope) : link.at[j];
-            folds.add({from + step, from, step, slope});
-            first ? ++i : ++j;
+        if (lane() < count) {
+            const double step = at_first ? shortest : longest;
+            chain.put(folds.size + lane(), {curve.at[k] + step, curve.at[k], step, slope});
         }
+        sync_warp();
+        folds.size += count;
+        i += count;
+        if (count == 32) continue;
+        if (lane() == 0)
+            while (i < n && !chain.full) {
+                const double s = curve.slope[i];
+                if (i && s < curve.slope[i - 1]) {
+                    const int before = j;
+                    while (j && link.slope[j - 1] >= s) --j;
+                    folds.fold(before, j, curve.at[i], s);
+                } else {
+                    for (; j < link.count && link.slope[j] < s; ++j) {
+                        const double from = place(curve, i, link.slope[j]);
+                        folds.add({from + link.at[j], from, link.at[j], link.slope[j]});
+                    }
+                    const double step = place(link, j, s);
+                    folds.add({curve.at[i] + step, curve.at[i], step, s});
+                }
+                ++i;
+                if (folds.above || i == n) continue;
+                if ((s <= lowest && curve.slope[i] <= lowest) || (s > highest && curve.slope[i] > highest)) break;
+            }
+        i = shuffle(i, 0);
+        j = shuffle(j, 0);
+        folds.size = shuffle(folds.size, 0);
+        folds.above = shuffle(static_cast<int>(folds.above), 0) != 0;
+        chain.full = shuffle(static_cast<int>(chain.full), 0) != 0;
+        sync_warp();
     }
-    return folds.size;
+    if (lane() == 0)
+        for (; j < link.count && !chain.full; ++j) {
+            const double from = curve.at[n - 1];
+            folds.add({from + link.at[j], from, link.at[j], link.slope[j]});
+        }
+    sync_warp();
+    chain.full = shuffle(static_cast<int>(chain.full), 0) != 0;
+    return shuffle(folds.size, 0);
 }
 
 // The curve becomes the joints [first, last) of the infimal convolution with the link.
@@ -184,10 +229,7 @@ ROUTINE void pass_link(Chain &chain, const Curve &link, int first, int &last) {
     bool falls = false;
     for (int k = lane() + 1; k < curve.count; k += 32) falls = falls || curve.slope[k] < curve.slope[k - 1];
     if (any(falls)) {
-        if (lane() == 0) last = fold_link(chain, link, first);
-        chain.full = shuffle(static_cast<int>(chain.full), 0) != 0;
-        last = shuffle(last, 0);
-        sync_warp();
+        last = fold_link(chain, link, first);
         return;
     }
     last = first + curve.count + link.count;
@@ -218,33 +260,70 @@ DEVICE double joint_slope(const Chain &chain, int first, int last, int before, d
     return between(chain.at[k - 1], chain.slope[k - 1], chain.at[k], chain.slope[k], at);
 }
 
-// Corners one after the other, by one lane: rounding must not bend the curve backwards, and between corners that hardly
-// matter there is a straight line, also instead of a jump or a fall.
+// What becomes of a corner behind others, of which the last three count: rounding must not bend the curve backwards, and
+// where the last one, or a jump or a fall there, hardly matters, a straight line takes its place.
+struct Corner {
+    double at, slope;
+};
+DEVICE int corners_replaced(const Corner &third, const Corner &second, const Corner &last, const Corner &here,
+                            int behind, double slack, double left_out, double &area) {
+    const int count = behind > 1 && second.at == last.at ? 2 : 1;
+    if (!(slack > 0 && last.at < here.at && behind > count)) return 0;
+    const Corner &before = count == 2 ? third : second, &first = count == 2 ? second : last;
+    area =
+        0.5 * ((last.at - before.at) * (before.slope + first.slope) + (here.at - last.at) * (last.slope + here.slope) -
+               (here.at - before.at) * (before.slope + here.slope));
+    return before.at != last.at && here.slope >= before.slope && fabs(left_out + area) <= slack ? count : 0;
+}
+
+// By all lanes of a warp: corners to which nothing happens 32 at once, the others by lane 0.
 ROUTINE int straighten(const Curve &curve, double slack) {
-    int n = 0;
-    double left_out = 0;
-    for (int k = 0; k < curve.count; ++k) {
-        const double at = curve.at[k];
-        double slope = curve.slope[k];
-        if (n) {
-            const double last_at = curve.at[n - 1], last_slope = curve.slope[n - 1];
-            if (last_at == at && last_slope == slope) continue;
-            if (last_at < at) slope = maximum(slope, last_slope);
-            const int count = n > 1 && curve.at[n - 2] == last_at ? 2 : 1;
-            if (slack > 0 && last_at < at && n > count) {
-                const double before_at = curve.at[n - count - 1], before = curve.slope[n - count - 1];
-                const double area = 0.5 * ((curve.at[n - count] - before_at) * (before + curve.slope[n - count]) +
-                                           (at - last_at) * (last_slope + slope) - (at - before_at) * (before + slope));
-                if (before_at != last_at && slope >= before && fabs(left_out + area) <= slack) {
-                    left_out += area;
-                    n -= count;
-                    curve.at[n] = at, curve.slope[n] = slope, ++n;
-                    continue;
+    int n = 0, k = 0;
+    const auto corner = [&](int q) -> Corner {  // of those that stay, and of those to come
+        const int from = maximum(q >= k ? q : n - (k - q), 0);
+        return {curve.at[from], curve.slope[from]};
+    };
+    while (k < curve.count) {
+        int count = 0;
+        if (n >= 3) {
+            const int q = minimum(k + lane(), curve.count - 1);
+            const Corner here = corner(q), last = corner(q - 1);
+            double area;
+            const bool stays = k + lane() < curve.count && !(last.at == here.at && last.slope == here.slope) &&
+                               !(last.at < here.at && here.slope < last.slope) &&
+                               !corners_replaced(corner(q - 3), corner(q - 2), last, here, 3, slack, 0, area);
+            count = leading_lanes(stays);
+            sync_warp();
+            if (lane() < count) curve.at[n + lane()] = here.at, curve.slope[n + lane()] = here.slope;
+            sync_warp();
+            n += count, k += count;
+        }
+        if (count == 32) continue;
+        if (lane() == 0) {
+            double left_out = 0;
+            while (k < curve.count) {
+                Corner here = corner(k);
+                ++k;
+                double area = 0;
+                int replaced = 0;
+                if (n) {
+                    const Corner last = {curve.at[n - 1], curve.slope[n - 1]};
+                    const int second = maximum(n - 2, 0), third = maximum(n - 3, 0);
+                    if (last.at == here.at && last.slope == here.slope) continue;
+                    if (last.at < here.at) here.slope = maximum(here.slope, last.slope);
+                    replaced =
+                        corners_replaced({curve.at[third], curve.slope[third]}, {curve.at[second], curve.slope[second]},
+                                         last, here, n, slack, left_out, area);
                 }
+                left_out = replaced ? left_out + area : 0;
+                n -= replaced;
+                curve.at[n] = here.at, curve.slope[n] = here.slope, ++n;
+                if (!replaced && n >= 3) break;
             }
         }
-        left_out = 0;
-        curve.at[n] = at, curve.slope[n] = slope, ++n;
+        k = shuffle(k, 0);
+        n = shuffle(n, 0);
+        sync_warp();
     }
     return n;
 }
@@ -285,11 +364,7 @@ ROUTINE void pass_node(Chain &chain, const Curve &node, int first, int last) {
     bool bent = chain.slack > 0;
     for (int k = lane() + 1; k < out.count; k += 32)
         bent = bent || (out.slope[k] < out.slope[k - 1] && out.at[k] > out.at[k - 1]);
-    if (any(bent)) {
-        if (lane() == 0) out.count = straighten(out, chain.slack);
-        out.count = shuffle(out.count, 0);
-        sync_warp();
-    }
+    if (any(bent)) { out.count = straighten(out, chain.slack); }
     const Curve old = chain.curve;
     chain.curve = chain.next;
     chain.next = old;
