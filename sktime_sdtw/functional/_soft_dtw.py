@@ -19,6 +19,7 @@ from ._arguments import (
     resolve_settings,
     wanted,
 )
+from ._squares import squared_distances
 
 
 def soft_dtw(
@@ -288,10 +289,9 @@ def local_costs(
         return costs
     if settings.name == "cosine":
         x, y = unit_rows(x, x_lengths), unit_rows(y, y_lengths)
-    difference = x[:, :, None] - y[:, None]
     if settings.name == "manhattan":
-        return difference.abs().sum(-1)
-    square = difference.square().sum(-1)
+        return (x[:, :, None] - y[:, None]).abs().sum(-1)
+    square = squared_distances(x, y)
     if settings.name == "euclidean":
         positive = square > 0  # the root has no slope at 0, where it is taken as 0
         return torch.where(positive, square, 1.0).sqrt() * positive

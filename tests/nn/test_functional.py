@@ -92,6 +92,30 @@ def test_gamma_zero_is_dtw_along_its_path():
     torch.testing.assert_close(gradient, along)
 
 
+@pytest.mark.parametrize("cost", ["sqeuclidean", "euclidean", "gak", "cosine"])
+def test_costs_of_many_features_have_the_same_derivatives(monkeypatch, cost):
+    from torch.func import grad, hessian, vmap
+
+    from sktime_sdtw.functional import _squares
+
+    def total(x, y):
+        return soft_dtw_alignment(x, y, gamma=0.5, cost=cost)[1].square().sum()
+
+    x, y = leaves(series(2, 4, 3), series(2, 5, 3, 1))
+    results = []
+    for most in (2**20, 0):
+        monkeypatch.setattr(_squares, "MOST_DIFFERENCES", most)
+        costs = lambda x, y: _squares.squared_distances(x, y).pow(1.5).sum()  # noqa: E731
+        plain = x.detach(), y.detach()
+        results.append([total(x, y), *torch.autograd.grad(total(x, y), (x, y)), grad(total)(*plain)])
+        results[-1] += [vmap(grad(total))(*(z[:, None] for z in plain))]
+        results[-1] += [part for row in hessian(costs, argnums=(0, 1))(*plain) for part in row]
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+    assert torch.autograd.gradgradcheck(_squares.squared_distances, (x, y))
+    assert torch.autograd.gradcheck(_squares.squared_distances, (x, y), check_forward_ad=True)
+
+
 LENGTHS = {"x_lengths": [5, 3, 1], "y_lengths": torch.tensor([4, 1, 2])}
 OPTIONS = [
     {},
