@@ -57,8 +57,8 @@ CALLS = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", CALLS)
 def test_values_and_derivatives(name, dtype, channels):
-    if channels == 12 and name not in ("based", "stream", "sliding"):
-        pytest.skip("many words")
+    if channels in (1, 5, 12) and name not in ("based", "stream", "sliding"):
+        pytest.skip("would compile kernels for little that is new")
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 60, channels, generator=generator, dtype=dtype) * 0.2
     results = []
