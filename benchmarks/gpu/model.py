@@ -274,9 +274,16 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
     steps = rows * run * share + lanes - 1
     resident = min(tasks, kernel.resident, blocks * threads // 32)
     busy = tasks * steps * kernel.clocks / schedulers
-    # A strip waits for the lanes of the one before it, unless they are in step; and for its word in any case.
-    waits = lanes if skew else lanes * strips + SAID * (strips - 1)
-    chain = (rows * run + waits) * kernel.alone
+    # A strip waits until the one before it is ahead by its lanes, and has said so.
+    firsts = [max(first - skew * strip, 0) for strip in range(strips)]
+    delay, ends = 0.0, [-(-of_strips[0] // defines["TILE_ROWS"]) * run]
+    for strip in range(1, strips):
+        if of_strips[strip] <= 0:
+            continue
+        behind = (firsts[strip - 1] - firsts[strip]) / defines["TILE_ROWS"]
+        delay = max(0.0, delay + lanes + SAID - behind)
+        ends.append(delay + -(-of_strips[strip] // defines["TILE_ROWS"]) * run)
+    chain = (max(ends) + lanes) * kernel.alone
     waves = tasks / resident * steps * kernel.alone
     return LAUNCH + max(max(busy, chain, waves) / CLOCK, traffic)
 
