@@ -221,7 +221,9 @@ def test_files_of_tests_by_themselves(script: Any, tmp_path: Path, monkeypatch: 
     assert len(none["not_run"]) == 3
 
 
-def test_a_machine_with_nothing_but_python(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_with_nothing_but_python(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no git, no nvidia-smi
     info = script("_clock").machine(tmp_path, True, None)
     assert (info["commit"], info["gpu"], info["driver"]) == ("unknown", "GPU", None)
@@ -383,3 +385,11 @@ def test_model_of_signatures(script: Any) -> None:
     assert found["forward_launches"] < 20 > found["backward_launches"]
     assert found["peak_bytes"] < 2**30
     assert {spec.entry for spec in specs} >= {"signature", "signature_reverse", "signature_product"}
+
+
+def test_model_of_warps(script: Any) -> None:
+    pytest.importorskip("cuda.core")
+    row = script("_warp_rows").Row("small", "", 300, 24, 1)
+    found = script("warp_model").expected(row)
+    assert 0 < found["forward"] < found["both"] < 1
+    assert len(found["largest"]) == 3

@@ -1,7 +1,8 @@
 """The operators of warps on CUDA tensors: kernels on buffers of the tensors, on torch's current stream.
 
 A call waits for the GPU once, to raise where a pair cannot be solved. Inside `functional.capturable` it does
-not: there the warps of such pairs are NaN.
+not: there the warps of such pairs are NaN. A CUDA graph takes over no copies from the host: what is not a
+number must be a CUDA tensor there, lengths too.
 """
 
 from __future__ import annotations
