@@ -143,6 +143,7 @@ class FakeTorch(types.ModuleType):
         super().__init__("torch")
         self.__version__ = "2.13.0"
         self.__spec__ = ModuleSpec("torch", None)
+        self.Tensor = Tensor  # which SciPy asks for wherever torch has been imported
         self.version = types.SimpleNamespace(cuda="13.0", hip=None)
         self.limit, self.capability = limit, capability
         self.available, self.capturing, self.bad_fork, self.count = True, False, False, 2
