@@ -147,6 +147,19 @@ def test_shared_memory_and_barriers(order):
     np.testing.assert_array_equal(out, expected)
 
 
+def test_votes_of_a_block(order):
+    body = """
+    int sum = 0;
+    for (int i = 0; i < 100; ++i) {
+        if (i % 3 == 0) sync_block();
+        sum += any_of_block(i % 7 == 0 && thread_index() == i % 96) ? i : 0;
+    }
+    a[block_index() * 96 + thread_index()] = sum;"""
+    out = np.zeros(5 * 96, np.int32)
+    run("int *a", body, out, blocks=5, threads=96, order=order)
+    np.testing.assert_array_equal(out, sum(range(0, 100, 7)))
+
+
 def test_shared_memory_is_of_one_block_and_starts_with_nan():
     body = """
     SHARED_ARRAY(float, one, 1);
