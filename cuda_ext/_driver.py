@@ -35,6 +35,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuFuncGetAttribute": (_pointer, _int, _pointer),
     "cuLaunchKernel": (_pointer, *[_uint] * 7, _pointer, _pointer, _pointer),
 }
+OUT_OF_MEMORY = 2  # CUresult
 _ATTRIBUTES = {"shared_bytes": 1, "local_bytes": 3, "registers": 4}
 
 # What CUresult 209 and its neighbours mean to the user; all other messages speak for themselves.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ._cache import KernelCache
 from ._compile import build
 from ._copies import Download, upload
-from ._driver import open_driver
+from ._driver import OUT_OF_MEMORY, DriverError, open_driver
 from ._sources import KernelSpec
 
 
@@ -229,7 +229,13 @@ class CudaRuntime:
         # Buffers and views of them have a pointer; their memory stays until the kernel has run, because torch
         # gives it out again in the order of this stream.
         values = [a if a is None or isinstance(a, np.generic) else a.pointer for a in arguments]
-        self._driver.launch(self.index, function, blocks, threads, stream, values)
+        try:
+            self._driver.launch(self.index, function, blocks, threads, stream, values)
+        except DriverError as error:  # memory for what threads spill is taken when it is first needed
+            self._after(
+                error,
+                lambda: self._driver.launch(self.index, function, blocks, threads, stream, values),
+            )
 
     def attributes(self, spec: KernelSpec) -> dict[str, int]:
         """Registers and bytes of local memory of a thread, bytes of shared memory of a block."""
@@ -266,9 +272,26 @@ class CudaRuntime:
         with self._loading:
             function = self._functions.get(spec)
             if function is None:
-                function = self._driver.load(self.index, binary.code, spec.entry)
+                try:
+                    function = self._driver.load(self.index, binary.code, spec.entry)
+                except DriverError as error:
+                    function = self._after(
+                        error, lambda: self._driver.load(self.index, binary.code, spec.entry)
+                    )
                 self._functions[spec] = function
             return function
+
+    def _after(self, error: DriverError, again: Callable[[], Any]) -> Any:
+        """Once more where the driver found no memory: torch may hold what nobody uses."""
+        if error.code != OUT_OF_MEMORY or self.is_capturing():
+            raise error
+        self._torch.cuda.empty_cache()
+        try:
+            return again()
+        except DriverError as failure:
+            if failure.code != OUT_OF_MEMORY:
+                raise
+            raise DeviceMemoryError(f"GPU {self.index} has no memory left. {failure}") from failure
 
     def _allocate(self, make: Callable[..., Any], count: int, dtype: Any) -> CudaBuffer:
         kind = np.dtype(dtype)

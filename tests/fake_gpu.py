@@ -160,6 +160,7 @@ class FakeTorch(types.ModuleType):
             current_stream=lambda device=None: self.stream,
             device=lambda device: self._as_current(None),
             device_count=lambda: self.count,
+            empty_cache=lambda: None,
             get_device_properties=self._properties,
             is_available=lambda: self.available,
             is_current_stream_capturing=lambda: self.capturing,

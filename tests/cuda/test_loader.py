@@ -300,6 +300,7 @@ def test_numbers_of_the_driver():
     names = ("INVALID_IMAGE", "NO_BINARY_FOR_GPU", "UNSUPPORTED_PTX_VERSION", "ILLEGAL_ADDRESS")
     assert list(_driver._HINTS) == [getattr(driver.CUresult, f"CUDA_ERROR_{name}") for name in names]
     assert driver.CUresult.CUDA_ERROR_NO_DEVICE == 100  # _devices asks for it
+    assert driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY == _driver.OUT_OF_MEMORY
 
 
 def test_arguments_arrive_as_the_kernel_reads_them():
@@ -463,6 +464,21 @@ def test_memory(gpu):
     tensor = gpu.zeros(3, np.dtype(np.float32))
     buffer = runtime.wrap(tensor)
     assert (buffer.pointer, buffer.dtype, buffer.tensor) == (tensor.data_ptr(), np.float32, tensor)
+
+
+@pytest.mark.parametrize("function", ["cuModuleLoadData", "cuLaunchKernel"])
+def test_memory_that_torch_holds_is_given_to_the_driver(gpu, function):
+    runtime, failures = CudaRuntime(0), gpu.library.fail
+    buffer = runtime.zeros(4, np.float64)
+    failures[function] = 2
+    with pytest.raises(DeviceMemoryError, match=rf"GPU 0 has no memory left\. CUDA driver, {function}"):
+        scale(runtime, buffer, 1.0)
+    gpu.cuda.empty_cache = failures.clear
+    scale(runtime, buffer, 1.0)
+    assert len(gpu.library.launches) == 1
+    runtime, failures[function] = CudaRuntime(0), 700
+    with pytest.raises(DriverError, match=rf"{function}.*\(700\)"):
+        scale(runtime, buffer, 1.0)
 
 
 def test_kernels_are_loaded_once_for_each_device(gpu):
