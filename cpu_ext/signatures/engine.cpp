@@ -97,6 +97,7 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
         Index part[most_lanes], path[most_lanes];
         Group<T> g = parts.group(first, end, initial, words, memory, part);
         if (stream) g.longest = paths.steps();
+        g.alone = parts.prefix == 0 && !paths.windows;
         T *to[most_lanes] = {}, *begin[most_lanes] = {};
         for (int l = 0; l < lanes; ++l) {
             if (part[l] < 0) continue;

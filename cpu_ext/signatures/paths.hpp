@@ -66,8 +66,9 @@ template <class T> class GroupRun {
             return;
         }
         const Index room = (g_.room + block - 1) / block;
-        segment_ = blocks_of_segment(room, short_nodes_);
+        segment_ = blocks_of_segment(room, short_nodes_ + block * d_);
         kept_ = work_.take(segment_ * short_nodes_);
+        kept_z_ = work_.take(segment_ * block * d_);
         starts_ = work_.take((room + segment_ - 1) / segment_ * short_nodes_);
         segments_ = (blocks_ + segment_ - 1) / segment_;
     }
@@ -82,7 +83,7 @@ template <class T> class GroupRun {
     }
     void step(Index t, T *to = nullptr) {
         const Index first = t - t % block_steps;
-        if (first != loaded_) load_increments(first, block_steps), loaded_ = first;
+        if (first != loaded_) load_increments(first, block_steps, z_), loaded_ = first;
         T *from = state_;
         if (to) state_ = to;
         if (try_advance_once<T>(walk_step(from, t - first), root_, state_ - from)) return;
@@ -96,7 +97,7 @@ template <class T> class GroupRun {
         load_words(g_.initial, g_.depth, false, state_);
         if (!stream) {
             const Walk<T> whole = walk(g_.depth, state_);
-            for (Index t = 0; t < g_.longest; t += block_steps) advance(whole, root_, t, block_steps);
+            for (Index t = 0; t < g_.longest; t += block_steps) advance(whole, root_, t, block_steps, z_);
             return store_words(out.row, 0, state_, false);
         }
         for (Index t = 0; t < g_.longest; ++t) {
@@ -120,7 +121,8 @@ template <class T> class GroupRun {
                     load_shifted(out, t - 1, g_.depth - 1, false, state_);
                 else
                     load_words(g_.initial, g_.depth - 1, false, state_);
-                reverse(state_, t, 1, increments);
+                load_increments(t, 1, z_);
+                reverse(state_, t, 1, increments, z_);
             }
         } else {
             load_words(incoming.row, g_.depth, true, gradient_);
@@ -130,17 +132,22 @@ template <class T> class GroupRun {
             for (Index s = 0; s < segments_; ++s) {
                 copy(state_, starts_ + s * bytes, short_nodes_);
                 for (Index b = 0; b < segment_ && s + 1 < segments_; ++b)
-                    advance(shorter, short_root_, (s * segment_ + b) * block_steps, block_steps);
+                    advance(shorter, short_root_, (s * segment_ + b) * block_steps, block_steps, z_);
             }
             for (Index s = segments_ - 1; s >= 0; --s) {
                 const Index first = s * segment_, last = first + segment_ < blocks_ ? first + segment_ : blocks_;
                 copy(starts_ + s * bytes, state_, short_nodes_);
                 for (Index b = first; b < last; ++b) {
                     copy(state_, kept_ + (b - first) * bytes, short_nodes_);
-                    if (b + 1 < last) advance(shorter, short_root_, b * block_steps, block_steps);
+                    T *z = kept_z_ + (b - first) * block_steps * d_ * L;
+                    if (b + 1 < last)
+                        advance(shorter, short_root_, b * block_steps, block_steps, z);
+                    else
+                        load_increments(b * block_steps, block_steps, z);
                 }
                 for (Index b = last - 1; b >= first; --b)
-                    reverse(kept_ + (b - first) * bytes, b * block_steps, block_steps, increments);
+                    reverse(kept_ + (b - first) * bytes, b * block_steps, block_steps, increments,
+                            kept_z_ + (b - first) * block_steps * d_ * L);
             }
         }
         bool wanted = false;
@@ -198,15 +205,18 @@ template <class T> class GroupRun {
         return w;
     }
 
-    void advance(Walk<T> w, const T *root, Index t, int block) {
-        if (w.depth == 0) return;
-        w.steps = load_increments(t, block);
-        descend<T>(w, 0, root, 0);
+    void advance(Walk<T> w, const T *root, Index t, int block, T *z) {
+        w.steps = load_increments(t, block, z);
+        w.z = z;
+        if (w.depth > 0) descend<T>(w, 0, root, 0);
     }
 
-    void reverse(T *state, Index t, int block, T *const increments[]) {
+    // With the increments in z, which load_increments has left there.
+    void reverse(T *state, Index t, int block, T *const increments[], const T *z) {
         Walk<T> w = walk(g_.depth, state);
-        w.steps = load_increments(t, block);
+        w.steps = count_steps(t, block);
+        w.z = z;
+        pick_letters(w.steps, z);
         zero(z_gradient_, w.steps * d_);
         zero(prefix_z_gradient_, w.steps * g_.prefix);
         zero(root_gradient_, w.steps * g_.depth);
@@ -214,9 +224,13 @@ template <class T> class GroupRun {
         store_increments(t, w.steps, increments);
     }
 
-    // Increments t … t + block - 1 into z_; returns how many there are. After its end a path stands still.
-    int load_increments(Index t, int block) {
-        const int n = static_cast<int>(g_.longest - t < block ? g_.longest - t : block);
+    int count_steps(Index t, int block) const {
+        return static_cast<int>(g_.longest - t < block ? g_.longest - t : block);
+    }
+
+    // Increments t … t + block - 1 into z; returns how many there are. After its end a path stands still.
+    int load_increments(Index t, int block, T *z) {
+        const int n = count_steps(t, block);
         bool all = true;
         for (int l = 0; l < L; ++l) all &= g_.steps[l] >= t + n;
         const T *rows[L];
@@ -238,17 +252,21 @@ template <class T> class GroupRun {
             }
             rows_to_lanes<T>(rows, (n + 1) * d_, points_);
         }
-        for (Index i = 0; i < n * d_ * L; i += L)
-            store<T>(z_ + i, load<T>(points_ + i + d_ * L) - load<T>(points_ + i));
+        for (Index i = 0; i < n * d_ * L; i += L) store<T>(z + i, load<T>(points_ + i + d_ * L) - load<T>(points_ + i));
+        pick_letters(n, z);
+        return n;
+    }
+
+    // The increments of the letters that the lanes fix.
+    void pick_letters(int n, const T *z) {
         for (int s = 0; s < n; ++s)
             for (int i = 0; i < g_.prefix; ++i) {
                 const Vec<T> letter = load<T>(letters_ + i * L);
                 Vec<T> chosen{};
                 for (int c = 0; c < d_; ++c)
-                    chosen = select<T>(letter == splat<T>(static_cast<T>(c)), load<T>(z_ + (s * d_ + c) * L), chosen);
+                    chosen = select<T>(letter == splat<T>(static_cast<T>(c)), load<T>(z + (s * d_ + c) * L), chosen);
                 store<T>(prefix_z_ + (s * g_.prefix + i) * L, chosen);
             }
-        return n;
     }
 
     void store_increments(Index t, int n, T *const increments[]) {
@@ -262,6 +280,12 @@ template <class T> class GroupRun {
                 }
             }
         T *rows[L];
+        bool set = g_.alone;
+        for (int l = 0; l < L; ++l) {
+            rows[l] = increments[l] ? increments[l] + t * d_ : nullptr;
+            set &= !increments[l] || g_.steps[l] >= t + n;
+        }
+        if (set) return lanes_to_rows<T>(z_gradient_, n * d_, rows);
         for (int l = 0; l < L; ++l) rows[l] = rows_ + l * n * d_;
         lanes_to_rows<T>(z_gradient_, n * d_, rows);
         for (int l = 0; l < L; ++l) {
@@ -342,7 +366,7 @@ template <class T> class GroupRun {
     Index nodes_, short_nodes_, blocks_, segment_ = 1, segments_ = 0, loaded_ = -1;
     T *points_, *rows_, *z_, *prefix_z_, *letters_, *state_, *root_;
     T *gradient_ = nullptr, *z_gradient_ = nullptr, *prefix_z_gradient_ = nullptr, *root_gradient_ = nullptr;
-    T *short_root_ = nullptr, *incoming_ = nullptr, *kept_ = nullptr, *starts_ = nullptr;
+    T *short_root_ = nullptr, *incoming_ = nullptr, *kept_ = nullptr, *kept_z_ = nullptr, *starts_ = nullptr;
     T *chain_[most_depth] = {}, *chain_gradient_[most_depth] = {};
 };
 

@@ -32,6 +32,7 @@ template <class T> struct Group {
     Index room;                                        // the `longest` that scratch was measured for
     Index prefix_index[most_prefix][most_lanes];       // which word the first i + 1 letters of the prefix are
     bool owns[most_prefix][most_lanes];                // whether this lane is the one that stands for that word
+    bool alone;                                        // whether no other lane has the same increments, in backward
     const T *initial[most_lanes];                      // the signature to begin with, or null: 1
     T *scratch;                                        // aligned to 64 bytes; scratch_size says how much
 };
