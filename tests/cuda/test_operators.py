@@ -213,7 +213,7 @@ def test_wide_ranges_of_float32(runtime, scale):
     np.testing.assert_allclose(found, truth, rtol=2e-6)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=4),
     gamma=st.sampled_from(GAMMAS),
