@@ -78,7 +78,7 @@ def signature_kernel(
     An explicit scheme of second order solves the equation on the grid of the steps; gradients are those of
     the scheme, exactly. Their memory grows with the square root of the length of x, times the length of y,
     for as many pairs as are computed at once: 16 at most on a thread. Second derivatives of tensors run in
-    torch, and keep a few numbers for each cell of each pair.
+    torch, and keep a few numbers for each cell of each pair; so does everything of tensors on a GPU.
 
     With `depth` the value is exact. The kernel grows like the exponential of the product of the paths'
     lengths: choose sigma so that these are not far from 1.

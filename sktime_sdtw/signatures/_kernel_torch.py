@@ -1,6 +1,7 @@
 """The signature kernel on torch tensors: registered with torch.library, with derivatives of any order.
 
-First derivatives run in the engine, those of these in torch, on the definitions in `_kernel_reference`.
+On the CPU values and first derivatives run in the engine, further ones in torch, on the definitions in
+`_kernel_reference`. On other devices these are all there is: a few launches for each anti-diagonal.
 """
 
 from __future__ import annotations
@@ -16,13 +17,7 @@ from ._torch import _front, _second, _tensor
 
 
 def _array(x: Tensor | None) -> Any:
-    if x is None:
-        return None
-    if x.device.type != "cpu":
-        raise NotImplementedError(
-            f"The signature kernel is computed on the CPU. Got a tensor on {x.device}: use x.cpu()."
-        )
-    return x.detach().numpy()
+    return None if x is None else x.detach().numpy()
 
 
 def _settings(static: str, scale: float, x_refinement: int, y_refinement: int, depth: int) -> Settings:
@@ -43,8 +38,10 @@ def kernel_op(
     depth: int,
 ) -> Tensor:
     """Values, as `_kernel_numpy.kernel`."""
-    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths)
     settings = _settings(static, scale, x_refinement, y_refinement, depth)
+    if x.device.type != "cpu":
+        return _kernel_reference.kernel(x, y, x_lengths, y_lengths, paired, settings)
+    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths)
     return _tensor(_kernel_numpy.kernel(*arrays, paired, settings, torch.get_num_threads()))
 
 
@@ -63,10 +60,33 @@ def kernel_gradient_op(
     depth: int,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of sum(weights * values) with respect to x and y; empty where y is None."""
-    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths), _array(weights)
     settings = _settings(static, scale, x_refinement, y_refinement, depth)
+    if x.device.type != "cpu":
+        return _gradient_in_torch(x, y, x_lengths, y_lengths, weights, paired, settings)
+    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths), _array(weights)
     found = _kernel_numpy.kernel_gradient(*arrays, paired, settings, torch.get_num_threads())
     return _tensor(found[0]), x.new_empty(0) if found[1] is None else _tensor(found[1])
+
+
+def _gradient_in_torch(
+    x: Tensor,
+    y: Tensor | None,
+    x_lengths: Tensor | None,
+    y_lengths: Tensor | None,
+    weights: Tensor,
+    paired: bool,
+    settings: Settings,
+) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        first = x.detach().requires_grad_()
+        second = None if y is None else y.detach().requires_grad_()
+        values = _kernel_reference.kernel(first, second, x_lengths, y_lengths, paired, settings)
+        given = [first] if second is None else [first, second]
+        if not values.requires_grad:  # paths of one point
+            found = [torch.zeros_like(v) for v in given]
+        else:
+            found = list(torch.autograd.grad(values, given, weights))
+    return found[0], x.new_empty(0) if y is None else found[1]
 
 
 @kernel_op.register_fake
