@@ -57,8 +57,14 @@ COUNTED = (
     (
         "corners of folding links, 32 at once",
         CHAIN,
-        "        const bool moved = k < n",
-        3 * LOAD + 9 * VOTE + 6 * DOUBLE,
+        "    const bool falls = inside && k > 0",
+        7 * LOAD + 9 * VOTE + DIVISION + 6 * DOUBLE,
+    ),
+    (
+        "folds cut by lanes",
+        CHAIN,
+        "    bool simple = false;",
+        2 * LOAD + 7 * DIVISION + 44 * DOUBLE,
     ),
     (
         "corners of folding links, one by one",
@@ -151,8 +157,10 @@ class Counting:
                     continue
                 if text.count(mark) != 1:
                     raise ValueError(f"{file} has changed: {what} can no longer be counted.")
-                lane = 1 if what == "points of other rows" else 0
-                text = text.replace(mark, f"if (lane() == {lane}) ++counted[{number}];\n{mark}")
+                condition = f"lane() == {int(what == 'points of other rows')}"
+                if what == "folds cut by lanes":  # where any lane does
+                    condition = "any(folds) && lane() == 0"
+                text = text.replace(mark, f"if ({condition}) ++counted[{number}];\n{mark}")
             if name == "gdtw_problem.cuh":
                 head = "static long long counted[64];\n"
                 head += 'extern "C" __attribute__((visibility("default"))) long long *counts() '

@@ -160,35 +160,97 @@ DEVICE int leading_lanes(bool condition) {
     return first;
 }
 
-// By all lanes of a warp. Corners that the link takes at one of its ends are moved by that, whether the curve falls there or
-// not: 32 at once. The others are left to lane 0.
+// The cost of the link at a longer step minus that at a shorter one, where it is read before its corners `before` and j.
+DEVICE double rise_of_link(const Curve &link, int before, int j, const Joint &longer, const Joint &shorter) {
+    double area = 0, at = longer.step, slope = longer.slope;
+    for (int k = before - 1; k >= j - 1; --k) {
+        const double to = k >= j ? link.at[k] : shorter.step, to_slope = k >= j ? link.slope[k] : shorter.slope;
+        area += 0.5 * (slope + to_slope) * (at - to);
+        at = to, slope = to_slope;
+    }
+    return area;
+}
+
+// A fold between the joints `last` and `first` that changes branches on the segments next to it, as `Folds` would: the two
+// joints there. False for others.
+DEVICE bool cut_fold(const Joint &before, const Joint &last, const Joint &first, const Joint &after, double rise,
+                     Joint &old, Joint &fresh) {
+    if (!(before.at <= first.at && last.at > first.at && before.at <= last.at && first.at <= after.at)) return false;
+    const Joint low0 = joint_between(before, last, first.at);
+    const double excess = 0.5 * (last.slope + low0.slope) * (last.at - first.at) - rise;
+    old = low0, fresh = first;
+    if (excess <= 0) return true;
+    const double end = minimum(after.at, last.at), width = end - first.at;
+    const Joint low1 = joint_between(before, last, end), high1 = joint_between(first, after, end);
+    const double a = low0.slope - first.slope, b = low1.slope - high1.slope;
+    if (!(0.5 * (a + b) * width >= excess)) return false;
+    const double root = sqrt(maximum(a * a + 2 * (b - a) * excess / width, 0.0));
+    const double move = a + root > 0 ? minimum(2 * excess / (a + root), width) : width;
+    const double at = width > 0 ? first.at + move : first.at;
+    old = joint_between(before, last, at), fresh = joint_between(first, after, at);
+    return true;
+}
+
+// By all lanes of a warp: the joints of up to 32 corners from i on, behind `size` others. A fold that concerns none but the
+// segments next to it is cut by the lane of its first corner. The run ends in front of another one, or of a corner of the
+// link; returns its length.
+DEVICE int fold_run(Chain &chain, const Curve &link, int begin, int size, int i) {
+    const Curve &curve = chain.curve;
+    const int n = curve.count, k = i + lane();
+    const bool inside = k < n;
+    const double slope = curve.slope[inside ? k : n - 1], earlier = curve.slope[k > 0 && inside ? k - 1 : 0];
+    const int j = count_below(link.slope, link.count, slope, false);
+    const int j_before = k > 0 ? count_below(link.slope, link.count, earlier, false) : 0;
+    const bool falls = inside && k > 0 && slope < earlier;
+    const bool plain = inside && (falls || j == j_before);
+    if (inside) {
+        const double step = place(link, j, slope);
+        chain.put(size + lane(), {curve.at[k] + step, curve.at[k], step, slope});
+    }
+    sync_warp();
+    const int to = size + lane();
+    const bool folds = falls && chain.step[to] < chain.step[to - 1];
+    // The next joint must come straight from this one, and be within reach.
+    const bool rises_next = shuffle_down(static_cast<int>(plain && !falls), 1) != 0 && lane() < 31;
+    bool simple = false;
+    Joint old = {0, 0, 0, 0}, fresh = old;
+    if (folds && rises_next && to - 2 >= begin) {
+        const Joint last = chain.joint(to - 1), first = chain.joint(to);
+        simple = cut_fold(chain.joint(to - 2), last, first, chain.joint(to + 1),
+                          rise_of_link(link, j_before, j, last, first), old, fresh);
+    }
+    // Two folds on one segment: the earlier one must be over before the later one begins.
+    const double cut = shuffle_up(fresh.at, 2);
+    const bool cut_before = shuffle_up(static_cast<int>(simple), 2) != 0 && lane() >= 2;
+    if (simple && cut_before) simple = cut <= chain.at[to];
+    const int count = leading_lanes(plain && (!folds || simple));
+    sync_warp();
+    if (simple && lane() < count) {
+        chain.put(to - 1, old);
+        chain.put(to, fresh);
+    }
+    sync_warp();
+    return count;
+}
+
+// By all lanes of a warp; what does not go in runs is left to lane 0.
 ROUTINE int fold_link(Chain &chain, const Curve &link, int begin) {
     const Curve curve = chain.curve;
     const int n = curve.count;
-    const double lowest = link.slope[0], highest = link.slope[link.count - 1];
-    const double shortest = link.at[0], longest = link.at[link.count - 1];
     Folds folds = {chain, link, begin, begin, false, 0, 0, {0, 0, 0, 0}};
     int i = 0, j = 0;
     while (i < n && !chain.full) {
-        const bool at_first = i == 0 || curve.slope[i - 1] <= lowest, at_last = i > 0 && curve.slope[i - 1] > highest;
-        const int k = i + lane();
-        const double slope = k < n ? curve.slope[k] : 0;
-        const bool moved = k < n && ((at_first && slope <= lowest) || (at_last && slope > highest));
-        const int count = folds.above ? 0 : leading_lanes(moved);
-        if (folds.size + count > chain.room) {
+        if (folds.size + 32 > chain.room) {
             chain.full = true;
             break;
         }
-        if (lane() < count) {
-            const double step = at_first ? shortest : longest;
-            chain.put(folds.size + lane(), {curve.at[k] + step, curve.at[k], step, slope});
-        }
-        sync_warp();
+        const int count = fold_run(chain, link, begin, folds.size, i);
         folds.size += count;
         i += count;
-        if (count == 32) continue;
-        if (lane() == 0)
-            while (i < n && !chain.full) {
+        if (count == 32 || i == n) continue;
+        if (lane() == 0) {
+            if (i) j = count_below(link.slope, link.count, curve.slope[i - 1], false);
+            do {
                 const double s = curve.slope[i];
                 if (i && s < curve.slope[i - 1]) {
                     const int before = j;
@@ -203,18 +265,15 @@ ROUTINE int fold_link(Chain &chain, const Curve &link, int begin) {
                     folds.add({curve.at[i] + step, curve.at[i], step, s});
                 }
                 ++i;
-                if (folds.above || i == n) continue;
-                if ((s <= lowest && curve.slope[i] <= lowest) || (s > highest && curve.slope[i] > highest)) break;
-            }
+            } while (folds.above && i < n && !chain.full);
+        }
         i = shuffle(i, 0);
-        j = shuffle(j, 0);
         folds.size = shuffle(folds.size, 0);
-        folds.above = shuffle(static_cast<int>(folds.above), 0) != 0;
         chain.full = shuffle(static_cast<int>(chain.full), 0) != 0;
         sync_warp();
     }
     if (lane() == 0)
-        for (; j < link.count && !chain.full; ++j) {
+        for (j = count_below(link.slope, link.count, curve.slope[n - 1], false); j < link.count && !chain.full; ++j) {
             const double from = curve.at[n - 1];
             folds.add({from + link.at[j], from, link.at[j], link.slope[j]});
         }
