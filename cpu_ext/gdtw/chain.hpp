@@ -20,9 +20,10 @@ namespace sdtw::gdtw {
 
 class Chain {
   public:
-    // Corners between which F_i changes by less than the slack are left out.
-    void start(const std::vector<Vertex> &node, double slack) {
-        slack_ = slack;
+    // Corners between which F_i changes by less than the slack are left out, and those that are farthest from `near`
+    // where there are more than the limit.
+    void start(const std::vector<Vertex> &node, double slack, std::size_t limit) {
+        slack_ = slack, limit_ = limit;
         curve_ = node;
         joints_.clear();
         ends_.clear();
@@ -56,7 +57,7 @@ class Chain {
 
     // The knot's own function, over the bounds that its curve begins and ends
     // with.
-    void pass_node(const std::vector<Vertex> &node) {
+    void pass_node(const std::vector<Vertex> &node, double near) {
         const std::size_t begin = ends_.size() > 1 ? ends_[ends_.size() - 2] : 0, n = joints_.size();
         auto at = [&](std::size_t k) { return joints_[k].at; };
         double low = std::max(at(begin), node.front().at), high = std::min(at(n - 1), node.back().at);
@@ -91,6 +92,7 @@ class Chain {
         }
         push(high, joint_slope(high) + node_slope(high));
         curve_.swap(next_);
+        if (curve_.size() > limit_) narrow(near);
     }
 
     // The minimiser; of several, the one whose last knot is nearest to near[].
@@ -172,6 +174,15 @@ class Chain {
         next_.resize(n - count);
         next_.push_back({at, slope});
         return true;
+    }
+
+    // The part around a time, with as many corners as there may be.
+    void narrow(double near) {
+        auto before = [](const Vertex &corner, double x) { return corner.at < x; };
+        const auto half = static_cast<std::ptrdiff_t>(limit_ / 2);
+        const auto middle = std::lower_bound(curve_.begin(), curve_.end(), near, before);
+        if (curve_.end() - middle > half) curve_.erase(middle + half, curve_.end());
+        if (middle - curve_.begin() > half) curve_.erase(curve_.begin(), middle - half);
     }
 
     // Behind a fall to the corner `start`, of which the link is read before its
@@ -277,6 +288,7 @@ class Chain {
     bool above_ = false;
     double excess_ = 0;
     double slack_ = 0, left_out_ = 0;
+    std::size_t limit_ = 0;
     Joint point_{};
 };
 

@@ -31,7 +31,7 @@ class Polish {
         if (pair_.x_slopes) return run_smooth(warp);
         double value = objective_.value(warp);
         for (int round = 0, stalled = 0; round < 200 && stalled < 2; ++round) {
-            const double next = step(warp, reach, 0);
+            const double next = step(warp, reach, 0, everything);
             // Equal but for rounding: the trial has its knots exactly on the corners.
             const double rounding = 1e-13 * std::fabs(value);
             if (next > value + (round ? rounding : 1e4 * rounding) + 1e-300) break;
@@ -44,10 +44,10 @@ class Polish {
         return value;
     }
 
-    // The same once, and not quite exactly.
+    // The same once and not quite exactly, within less reach where the costs have very many corners.
     void leap(double *warp, Index reach) {
         const double value = objective_.value(warp);
-        if (step(warp, reach, 1e-5 * value / static_cast<double>(pair_.m)) < value)
+        if (step(warp, reach, 1e-5 * value / static_cast<double>(pair_.m), 512) < value)
             std::copy(trial_.begin(), trial_.end(), warp);
     }
 
@@ -71,6 +71,8 @@ class Polish {
     double residual(const double *warp) const { return stationarity_.residual(warp); }
 
   private:
+    static constexpr auto everything = std::numeric_limits<std::size_t>::max();
+
     static std::size_t u(Index i) { return static_cast<std::size_t>(i); }
 
     // For x interpolated by cubics: convex quadratic models of the knots' costs,
@@ -83,7 +85,7 @@ class Polish {
         radius_ = span / static_cast<double>(pair_.n);
         for (int round = 0; round < 300 && radius_ > 1e-15 * span; ++round) {
             for (Index i = 0; i < m; ++i) choose(i, warp);
-            sweep(warp, 0);
+            sweep(warp, 0, everything);
             const double next = objective_.value(trial_.data());
             double move = 0;
             for (Index i = 0; i < m; ++i) move = std::max(move, std::fabs(trial_[u(i)] - warp[i]));
@@ -156,18 +158,18 @@ class Polish {
         }
     }
 
-    double step(const double *warp, Index reach, double slack) {
+    double step(const double *warp, Index reach, double slack, std::size_t limit) {
         reach_ = reach;
         for (Index i = 0; i < pair_.m; ++i) choose(i, warp);
-        sweep(warp, slack);
+        sweep(warp, slack, limit);
         return objective_.value(trial_.data());
     }
 
-    void sweep(const double *warp, double slack) {
-        chain_.start(nodes_[0], slack);
+    void sweep(const double *warp, double slack, std::size_t limit) {
+        chain_.start(nodes_[0], slack, limit);
         for (Index i = 1; i < pair_.m; ++i) {
             chain_.pass_link(links_[u(i - 1)]);
-            chain_.pass_node(nodes_[u(i)]);
+            chain_.pass_node(nodes_[u(i)], warp[i]);
         }
         chain_.trace(links_, warp, trial_.data(), trial_ties_.data());
         for (Index i = 0; i < pair_.m; ++i) trial_[u(i)] = std::clamp(trial_[u(i)], pair_.floor(i), pair_.ceiling(i));

@@ -14,19 +14,19 @@
 #define SDTW_EACH_ISA(do) \
     do (generic)
 #endif
-#define SDTW_DECLARE_STEP(isa)                 \
-    namespace sdtw::isa {                      \
-    extern const gdtw::StepFunction gdtw_step; \
+#define SDTW_DECLARE_GRID(isa)                  \
+    namespace sdtw::isa {                       \
+    extern const gdtw::GridFunctions gdtw_grid; \
     }
-SDTW_EACH_ISA(SDTW_DECLARE_STEP)
+SDTW_EACH_ISA(SDTW_DECLARE_GRID)
 
 namespace sdtw::gdtw {
 
-StepFunction step_function() {
+const GridFunctions *grid_functions() {
     const char *name = instruction_set();
-#define SDTW_RETURN_STEP(isa) \
-    if (std::strcmp(name, #isa) == 0) return sdtw::isa::gdtw_step;
-    SDTW_EACH_ISA(SDTW_RETURN_STEP)
+#define SDTW_RETURN_GRID(isa) \
+    if (std::strcmp(name, #isa) == 0) return &sdtw::isa::gdtw_grid;
+    SDTW_EACH_ISA(SDTW_RETURN_GRID)
     return nullptr;
 }
 
@@ -93,14 +93,16 @@ class Solver {
         // Short signals: over the whole of x at once. What is best of all stays so,
         // but for rounding.
         const Index corners = pair_.n * pair_.m * (pair_.data.loss == Loss::squared ? 1 : 1 + pair_.d);
-        if (effort_.grid <= 0 && corners <= 16384) {
+        if (effort_.grid <= 0 && corners <= 8192) {
             polish_.run(warp, pair_.n);
             polish_.run(warp, 1);
             return true;
         }
         grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
-        polish_.leap(warp, 8);
-        polish_.run(warp, 1);
+        // How far to look around what the grid found: where that is cheap, far.
+        const bool is_long = pair_.n * pair_.m > 65536;
+        polish_.leap(warp, is_long ? 8 : 32);
+        polish_.run(warp, is_long ? 1 : 2);
         return true;
     }
 

@@ -22,17 +22,13 @@ constexpr Index block = 16;
 using V = Vec<double>;
 using M = Mask<double>;
 
-template <Loss loss> SDTW_INLINE V price(const Step &s, V distance) {
-    const V e = distance - s.middle;
-    if constexpr (loss == Loss::squared) return s.scale * e * e;
-    const V size = e < 0.0 ? -e : e;
-    if constexpr (loss == Loss::absolute) return s.scale * size;
-    return s.scale * (size <= s.arm ? e * e : s.arm * (2.0 * size - s.arm));
-}
-
-template <Loss loss> SDTW_INLINE V candidate(const Step &s, V costs, V distance) {
-    const M inside = (distance >= s.low) & (distance <= s.high);
-    return select<double>(inside, costs + price<loss>(s, distance), V{} + infinity);
+// Of a distance from the middle.
+template <Loss loss> SDTW_INLINE V candidate(const Step &s, V costs, V e) {
+    if constexpr (loss == Loss::squared) return fma<double>(e * s.scale, e, costs);
+    const V size = absolute<double>(e);
+    if constexpr (loss == Loss::absolute) return fma<double>(size, splat(s.scale), costs);
+    const V inner = e * e, outer = s.arm * (2.0 * size - s.arm);
+    return fma<double>(select<double>(size <= s.arm, inner, outer), splat(s.scale), costs);
 }
 
 // The best k in [first, last] for one row, or -1.
@@ -41,7 +37,7 @@ template <Loss loss> Index search(const Step &s, Index j, Index first, Index las
     V k = V{};
     for (int l = 0; l < W; ++l) k[l] = static_cast<double>(first + l);
     for (Index c = first; c <= last; c += W, k += static_cast<double>(W)) {
-        const V value = candidate<loss>(s, load(s.costs + c), s.to[j] - load(s.from + c));
+        const V value = candidate<loss>(s, load(s.costs + c), (s.to[j] - s.middle) - load(s.from + c));
         const M better = (value < best) & (k <= static_cast<double>(last));
         best = select<double>(better, value, best);
         at = select<double>(better, k, at);
@@ -80,15 +76,27 @@ template <Loss loss> void between(const Step &s, Index j_first, Index j_last, In
         best[v] = V{} + infinity;
         at[v] = V{} - 1.0;
     }
-    for (Index k = first; k <= last; ++k) {
-        const V costs = splat(s.costs[k]), number = splat(static_cast<double>(k));
-        for (int v = 0; v < vectors; ++v) {
-            const V value = candidate<loss>(s, costs, to[v] - s.from[k]);
-            const M better = value < best[v];
-            best[v] = select<double>(better, value, best[v]);
-            at[v] = select<double>(better, number, at[v]);
+    // Every row reaches the columns in the middle; which ones reach those before and after is looked at one by one.
+    const double *begin = s.from + first, *end = s.from + last + 1;
+    const Index all_first = std::lower_bound(begin, end, s.to[j_last] - s.high) - s.from;
+    const Index all_last = std::upper_bound(begin, end, s.to[j_first] - s.low) - s.from - 1;
+    auto pass = [&]<bool every>(Index k, Index stop) SDTW_INLINE_LAMBDA {
+        for (; k <= stop; ++k) {
+            const V costs = splat(s.costs[k]), number = splat(static_cast<double>(k));
+            for (int v = 0; v < vectors; ++v) {
+                V value = candidate<loss>(s, costs, to[v] - (s.from[k] + s.middle));
+                if constexpr (!every) {
+                    const V distance = to[v] - s.from[k];
+                    value = select<double>((distance >= s.low) & (distance <= s.high), value, V{} + infinity);
+                }
+                at[v] = select<double>(value < best[v], number, at[v]);
+                best[v] = minimum<double>(value, best[v]);
+            }
         }
-    }
+    };
+    pass.template operator()<false>(first, std::min(all_first - 1, last));
+    pass.template operator()<true>(std::max(first, all_first), all_last);
+    pass.template operator()<false>(std::max({first, all_first, all_last + 1}), last);
     for (Index l = 0; l < count; ++l) {
         s.out[j_first + l] = best[l / W][l % W];
         s.choice[j_first + l] = static_cast<std::int32_t>(at[l / W][l % W]);
@@ -115,14 +123,35 @@ template <Loss loss> void run(const Step &s) {
 
 }  // namespace
 
-extern const gdtw::StepFunction gdtw_step;
-const gdtw::StepFunction gdtw_step = [](const Step &s) {
+namespace {
+
+void step(const Step &s) {
     if (s.loss == Loss::squared)
         run<Loss::squared>(s);
     else if (s.loss == Loss::absolute)
         run<Loss::absolute>(s);
     else
         run<Loss::huber>(s);
-};
+}
+
+// Plain loops, which the compiler turns into vectors and gathers.
+void nodes(const gdtw::Nodes &n) {
+    double *__restrict costs = n.costs;
+    const double *__restrict values = n.values, *__restrict rises = n.rises;
+    const double *__restrict share = n.share, *__restrict bulge = n.bulge;
+    const std::int32_t *__restrict cell = n.cell;
+    for (Index j = 0; j < n.count; ++j) costs[j] += n.weight * (values[cell[j]] + share[j] * rises[cell[j]] - bulge[j]);
+}
+
+void distances(const gdtw::Distances &d) {
+    double *__restrict squares = d.squares;
+    const double *__restrict x = d.x;
+    for (Index k = 0; k < d.count; ++k) squares[k] += (x[k] - d.y) * (x[k] - d.y);
+}
+
+}  // namespace
+
+extern const gdtw::GridFunctions gdtw_grid;
+const gdtw::GridFunctions gdtw_grid = {step, nodes, distances};
 
 }  // namespace sdtw::SDTW_ISA

@@ -5,7 +5,7 @@
 
 namespace sdtw::gdtw {
 
-// Rows are padded to a multiple of this and a vector more: costs with infinity, times with the last one.
+// Rows are padded by this: costs with infinity, times with the last one.
 constexpr Index row_padding = 32;
 
 // out[j] = min_k costs[k] + price(to[j] - from[k]) over all k with low <= to[j] - from[k] <= high; choice[j] is that k,
@@ -22,8 +22,31 @@ struct Step {
     std::int32_t *choice;
 };
 
-using StepFunction = void (*)(const Step &);
+// costs[j] += weight * (values[cell[j]] + share[j] * rises[cell[j]] - bulge[j]): squares of distances within segments,
+// which are linear between the samples but for a bulge that depends on the place only.
+struct Nodes {
+    double *costs;
+    Index count;
+    double weight;
+    const double *values, *rises;
+    const std::int32_t *cell;
+    const double *share, *bulge;
+};
 
-StepFunction step_function();
+// squares[k] += (x[k] - y)^2
+struct Distances {
+    double *squares;
+    Index count;
+    const double *x;
+    double y;
+};
+
+struct GridFunctions {
+    void (*step)(const Step &);
+    void (*nodes)(const Nodes &);
+    void (*distances)(const Distances &);
+};
+
+const GridFunctions *grid_functions();
 
 }  // namespace sdtw::gdtw

@@ -183,9 +183,10 @@ def gdtw(
 
     The problem is not convex. With ``interpolation="linear"`` the cost of the first knots, as a function of
     where the last of them is, is quadratic piece by piece, and so dynamic programming can be exact: on the
-    CPU, for signals of n times m up to 16384 (times ``1 + n_features`` for other losses than "l2"), the
+    CPU, for signals of n times m up to 8192 (times ``1 + n_features`` for other losses than "l2"), the
     result is the best of all warps, up to rounding. For longer ones a grid of O(n m) points comes first, then
-    the exact method within eight samples to both sides; `return_gap` tells whether a finer grid finds better.
+    the exact method within some samples to both sides of what it found (32, or 8 where n times m is above
+    65536); `return_gap` tells whether a finer grid finds better.
 
     References
     ----------
