@@ -47,7 +47,9 @@ def check_tables(page: str) -> None:
         assert {len(row) for row in (rule, *rows)} == {len(head)}
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
+    pytest.importorskip("torch")  # some rows are of tensors only
     command = [sys.executable, str(FOLDER / "run"), "bench", "--dry-run", "--results", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -77,6 +79,7 @@ def test_a_dry_run_writes_all_tables(tmp_path: Path) -> None:
     check_tables(page)
 
 
+@pytest.mark.slow
 def test_a_later_call_adds_its_rows(tmp_path: Path) -> None:
     for row in ("pairwise-1", "pairwise-dtw", "pairwise-1"):
         command = [
