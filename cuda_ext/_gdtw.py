@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sktime_sdtw.alignment._problem import Problem
 
 # As in gdtw_problem.cuh, gdtw_grid.cuh and gdtw_polish.cuh.
-THREADS, GRID_ROOM, LINK_ROOM, SHORT_PAIR, LEAP = 256, 2056, 4, 16384, 8
+THREADS, GRID_ROOM, LINK_ROOM, SHORT_PAIR, FAR_LEAP = 256, 2056, 4, 8192, 32
 NO_ROOM = 2
 # Points of the boxes that the search looks at, at most.
 LEAST_GRID = 257
@@ -333,8 +333,8 @@ def curve_rooms(room: Room, general: bool, n_features: int) -> tuple[int, int]:
     """Corners of the curve of one knot, and of those of all knots of a pair, at most."""
     corners, short = (2 * n_features + 4, 4 * SHORT_PAIR) if general else (2, 2 * SHORT_PAIR)
     whole = (room.longest_x - 1) * corners
-    node = min(whole, max(short // 2, 2 * LEAP * corners))
-    return node, min(room.longest * whole, max(short, room.longest * 2 * LEAP * corners))
+    node = min(whole, max(short // 2, 2 * FAR_LEAP * corners))
+    return node, min(room.longest * whole, max(short, room.longest * 2 * FAR_LEAP * corners))
 
 
 def joint_rooms(room: Room, general: bool, n_features: int, look: bool) -> Iterator[int]:

@@ -385,7 +385,7 @@ BUDGETS = {
     ("signature_linear", "float"): Budget(64, 0, 0),
     ("signature_linear", "double"): Budget(64, 0, 0),
     # Large functions with several callers, which keep their registers in memory.
-    ("gdtw", "double"): Budget(240, 832, 34 * 1024),
+    ("gdtw", "double"): Budget(255, 896, 34 * 1024),
     ("gdtw_backward", "double"): Budget(128, 256, 1024),
     ("classify", "float"): Budget(64, 0, 0),
     ("classify", "double"): Budget(64, 0, 0),

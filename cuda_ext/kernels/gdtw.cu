@@ -92,9 +92,10 @@ template <class Row> DEVICE void search(Work &w, Row costs, Row from, int grid, 
     // Short signals: over the whole of x at once. What is best of all stays so, but for rounding.
     if (!w.is_short) {
         improve(w, costs, from, w.low, w.high, count, warp);
-        leap(w, warp, LEAP);
+        leap(w, warp, leap_of(w.pair));
     }
-    for (int reach = w.is_short ? n : 1; reach; reach = reach > 1 ? 1 : 0) polish_linear(w, warp, reach);
+    polish_linear(w, warp, w.is_short ? n : is_long(w.pair) ? 1 : 2);
+    if (w.is_short) polish_linear(w, warp, 1);
 }
 
 KERNEL void __launch_bounds__(THREADS)

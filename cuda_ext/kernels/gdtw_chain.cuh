@@ -17,6 +17,7 @@ struct Chain {
     int room;                          // for joints; where it does not suffice, `full` is set
     bool full;
     double slack;  // corners between which the cost changes by less are left out
+    int limit;     // and those that are farthest from where the knot was, where there are more
 
     DEVICE Joint joint(int k) const { return {at[k], from[k], step[k], slope[k]}; }
     DEVICE void put(int k, const Joint &joint) {
@@ -387,8 +388,22 @@ ROUTINE int straighten(const Curve &curve, double slack) {
     return n;
 }
 
+// The part around a time, with so many corners to each side.
+DEVICE void narrow(Curve &curve, double near, int half) {
+    const int middle = count_below(curve.at, curve.count, near, false);
+    const int first = maximum(middle - half, 0), last = minimum(middle + half, curve.count);
+    for (int k = 0; k < last - first; k += 32) {
+        const int from = minimum(first + k + lane(), last - 1);
+        const double at = curve.at[from], slope = curve.slope[from];
+        sync_warp();
+        if (first + k + lane() < last) curve.at[k + lane()] = at, curve.slope[k + lane()] = slope;
+        sync_warp();
+    }
+    curve.count = last - first;
+}
+
 // The joints become a curve again with the knot's own function, over the bounds that its curve begins and ends with.
-ROUTINE void pass_node(Chain &chain, const Curve &node, int first, int last) {
+ROUTINE void pass_node(Chain &chain, const Curve &node, double near, int first, int last) {
     const double least_at = node.at[0], greatest_at = node.at[node.count - 1];
     double low = maximum(chain.at[first], least_at), high = minimum(chain.at[last - 1], greatest_at);
     // Apart by rounding only: whether the constraints leave a warp was found out before.
@@ -424,6 +439,7 @@ ROUTINE void pass_node(Chain &chain, const Curve &node, int first, int last) {
     for (int k = lane() + 1; k < out.count; k += 32)
         bent = bent || (out.slope[k] < out.slope[k - 1] && out.at[k] > out.at[k - 1]);
     if (any(bent)) { out.count = straighten(out, chain.slack); }
+    if (out.count > chain.limit) narrow(out, near, chain.limit / 2);
     const Curve old = chain.curve;
     chain.curve = chain.next;
     chain.next = old;

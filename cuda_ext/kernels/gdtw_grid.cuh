@@ -11,29 +11,21 @@
 #define ROWS_BETWEEN 16
 #define GRID_ROOM 2056  // points of a knot in shared memory
 
-// The points of a knot: `count` even ones between low and high, and the warp itself among them.
+// The points of a knot: even ones between low and high, of which the nearest gives way to the warp itself.
 struct Points {
     double low, spacing, high, anchor;
     int count, place, number;
 
     DEVICE double even(int j) const { return j == count - 1 ? high : low + spacing * static_cast<double>(j); }
-    DEVICE double at(int j) const { return j == place ? anchor : even(j < place ? j : j - 1); }
+    DEVICE double at(int j) const { return j == place ? anchor : even(j); }
 };
 
-// Where the warp lies: `place` is behind all others where it is one of the even points.
 DEVICE void place_anchor(Points &points) {
-    if (!(points.high > points.low)) {
-        points.place = 0;
-        points.number = 1;
-        return;
-    }
-    const double guess = (points.anchor - points.low) / points.spacing;
-    int place = guess > 0 ? guess < points.count ? static_cast<int>(guess) : points.count : 0;
-    while (place > 0 && points.anchor <= points.even(place - 1)) --place;
-    while (place < points.count && points.anchor > points.even(place)) ++place;
-    const bool merged = place < points.count && points.even(place) == points.anchor;
-    points.place = merged ? points.count + 1 : place;
-    points.number = merged ? points.count : points.count + 1;
+    points.number = points.high > points.low ? points.count : 1;
+    const double from_low = points.number > 1 ? (points.anchor - points.low) / points.spacing : 0,
+                 whole = floor(from_low);
+    const double nearest = from_low - whole >= 0.5 ? whole + 1 : whole;
+    points.place = nearest > 0 ? nearest < points.count ? static_cast<int>(nearest) : points.count - 1 : 0;
 }
 
 DEVICE Points points_of(const Work &w, const double *low, const double *high, int count, const double *warp, int i) {

@@ -23,8 +23,14 @@ struct Work {
     int full;
 };
 constexpr int LINK_ROOM = 4;
-// Samples times knots (and features, unless squared) up to which a pair is searched at once; segments of a leap.
-constexpr int SHORT_PAIR = 16384, LEAP = 8;
+// Samples times knots (and features, unless squared) up to which a pair is searched at once; samples times knots up to
+// which a leap goes far; segments of leaps.
+constexpr int SHORT_PAIR = 8192, MEDIUM_PAIR = 65536, FAR_LEAP = 32, NEAR_LEAP = 8;
+constexpr int EVERYTHING = 0x7FFFFFFF;
+
+// How far to look around what the grid found: where that is cheap, far.
+DEVICE bool is_long(const Pair &p) { return static_cast<int64>(p.n) * p.m > MEDIUM_PAIR; }
+DEVICE int leap_of(const Pair &p) { return is_long(p) ? NEAR_LEAP : FAR_LEAP; }
 
 DEVICE Curve node_curve(const Work &w, int i) {
     return {w.nodes.at + static_cast<int64>(i) * w.node_room, w.nodes.slope + static_cast<int64>(i) * w.node_room, 0};
@@ -45,13 +51,14 @@ DEVICE void make_links(Work &w) {
 }
 
 // The exact minimum where the knots' costs are as their curves say: to trial and trial_ties.
-ROUTINE void solve_chain(Work &w, const double *warp, double slack) {
+ROUTINE void solve_chain(Work &w, const double *warp, double slack, int limit) {
     const Pair p = w.pair;
     sync_block();
     if (thread_index() < 32) {
         Chain chain = w.chain;
         chain.full = false;
         chain.slack = slack;
+        chain.limit = limit;
         Curve node = node_curve(w, 0);
         node.count = w.node_counts[0];
         start_chain(chain, node);
@@ -65,7 +72,7 @@ ROUTINE void solve_chain(Work &w, const double *warp, double slack) {
             if (lane() == 0) chain.ends[i - 1] = last;
             node = node_curve(w, i);
             node.count = w.node_counts[i];
-            pass_node(chain, node, first, last);
+            pass_node(chain, node, warp[i], first, last);
         }
         if (chain.full) {
             if (lane() == 0) w.full = 1;
@@ -129,9 +136,9 @@ DEVICE void copy(int count, const double *from, double *to) {
     sync_block();
 }
 
-DEVICE double step(Work &w, const double *warp, int reach, double slack) {
+DEVICE double step(Work &w, const double *warp, int reach, double slack, int limit) {
     EACH(i, w.pair.m) choose(w, i, warp, reach, 0);
-    solve_chain(w, warp, slack);
+    solve_chain(w, warp, slack, limit);
     return objective(w.pair, w.partial, w.trial);
 }
 
@@ -141,7 +148,7 @@ DEVICE void polish_linear(Work &w, double *warp, int reach) {
     const int m = w.pair.m;
     double value = objective(w.pair, w.partial, warp);
     for (int round = 0, stalled = 0; round < 200 && stalled < 2 && !w.full; ++round) {
-        const double next = step(w, warp, reach, 0);
+        const double next = step(w, warp, reach, 0, EVERYTHING);
         // Equal but for rounding: the trial has its knots exactly on the corners.
         const double rounding = 1e-13 * fabs(value);
         if (next > value + (round ? rounding : 1e4 * rounding) + 1e-300) break;
@@ -154,10 +161,11 @@ DEVICE void polish_linear(Work &w, double *warp, int reach) {
     sync_block();
 }
 
-// The same once, and not quite exactly.
+// The same once and not quite exactly, within less reach where the costs have very many corners.
 DEVICE void leap(Work &w, double *warp, int reach) {
     const double value = objective(w.pair, w.partial, warp);
-    if (step(w, warp, reach, 1e-5 * value / static_cast<double>(w.pair.m)) < value) copy(w.pair.m, w.trial, warp);
+    const double slack = 1e-5 * value / static_cast<double>(w.pair.m);
+    if (step(w, warp, reach, slack, 512) < value) copy(w.pair.m, w.trial, warp);
 }
 
 // What holds knot i.
@@ -309,7 +317,7 @@ ROUTINE double polish_smooth(Work &w, double *warp) {
     EACH(i, m) w.ties[i] = FREE;
     for (int round = 0; round < 300 && radius > 1e-15 * w.span && !w.full; ++round) {
         EACH(i, m) choose(w, i, warp, 1, radius);
-        solve_chain(w, warp, 0);
+        solve_chain(w, warp, 0, EVERYTHING);
         const double next = objective(w.pair, w.partial, w.trial);
         double move = 0;
         EACH(i, m) move = maximum(move, fabs(w.trial[i] - warp[i]));

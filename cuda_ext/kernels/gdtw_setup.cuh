@@ -62,8 +62,8 @@ struct Rooms {
 };
 DEVICE Rooms rooms_of(int64 n, int64 m, int64 d) {
     const int64 corners = GENERAL ? 2 * d + 4 : 2, most_short = (GENERAL ? 4 : 2) * SHORT_PAIR;
-    return {minimum((n - 1) * corners, maximum(most_short / 2, 2 * LEAP * corners)),
-            minimum(m * (n - 1) * corners, maximum(int64(most_short), m * 2 * LEAP * corners))};
+    return {minimum((n - 1) * corners, maximum(most_short / 2, 2 * FAR_LEAP * corners)),
+            minimum(m * (n - 1) * corners, maximum(int64(most_short), m * 2 * FAR_LEAP * corners))};
 }
 
 DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, bool may_be_short, int64 n, int64 m,
@@ -84,7 +84,7 @@ DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, bool m
     const int64 corners = plain ? (bends ? 4 : 2) : 2 * p.d + 4;
     const int64 places = static_cast<int64>(p.n) * p.m * (plain ? 1 : 1 + p.d);
     w.is_short = may_be_short && !p.is_smooth() && places <= SHORT_PAIR;
-    w.node_room = static_cast<int>((w.is_short ? p.n - 1 : minimum(p.n - 1, 2 * LEAP)) * corners);
+    w.node_room = static_cast<int>((w.is_short ? p.n - 1 : minimum(p.n - 1, 2 * leap_of(p))) * corners);
     w.event_room = GENERAL ? 2 * p.d + 2 : 0;
     const Rooms rooms = rooms_of(n, m, p.d);
     w.nodes = {of.take(rooms.nodes), of.take(rooms.nodes), 0};

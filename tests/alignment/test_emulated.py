@@ -89,8 +89,9 @@ def test_long_pairs_by_grids_and_leaps(name):
     np.testing.assert_allclose(found.warp, expected.warp, atol=1e-9)
 
 
-def test_a_pair_too_long_to_be_searched_at_once():
-    problem = problem_of(random_case(7, n=150, m=115, reg=0.01))
+@pytest.mark.parametrize("size", [(120, 100), (280, 240)])
+def test_a_pair_too_long_to_be_searched_at_once(size):
+    problem = problem_of(random_case(7, n=size[0], m=size[1], reg=0.01))
     compare(problem, _gdtw.solve_arrays([EmulatedRuntime()], problem, 0))
 
 
