@@ -316,6 +316,11 @@ def _ends(times: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return times[:, :1], times.gather(1, (lengths - 1).clamp(min=0)[:, None])
 
 
+def _sees(values: Tensor) -> bool:
+    """Whether values may be looked at: not while a call is traced, nor where that would wait for a GPU."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling() and type(values) is Tensor
+
+
 def _read_knots(knots: Any, times: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     if knots is None:
         return times, lengths
@@ -327,9 +332,23 @@ def _read_knots(knots: Any, times: Tensor, lengths: Tensor) -> tuple[Tensor, Ten
         result = first + (last - first) * share
     else:
         result = _as_tensor(knots, times)
-        if result.ndim not in (1, 2) or result.shape[-1] < 2:
-            raise ValueError(f"knots must be two or more times. Got shape {tuple(result.shape)}.")
+        if (
+            result.ndim not in (1, 2)
+            or result.shape[-1] < 2
+            or (result.ndim == 2 and len(result) != len(times))
+        ):
+            raise ValueError(
+                f"knots must be two or more times, for all or for each. Got shape {tuple(result.shape)}."
+            )
         result = result.expand(len(times), result.shape[-1])
+        slack = 1e-9 * (last - first)
+        if (
+            _sees(result)
+            and ((result[:, :1] - first).abs() > slack)
+            .logical_or((result[:, -1:] - last).abs() > slack)
+            .any()
+        ):
+            raise ValueError("knots must begin at the first and end at the last of y_times.")
     return result, torch.full_like(lengths, result.shape[1])
 
 
@@ -352,6 +371,8 @@ def _bounds(
     n = len(times)
     if band is not None:
         widths = _as_tensor(band, times)
+        if _sees(widths) and not (torch.isfinite(widths) & (widths >= 0)).all():
+            raise ValueError(f"band must be finite and >= 0. Got {band!r}.")
         widths = widths.reshape(-1, 1) if widths.ndim == 0 or widths.shape == (n,) else widths
         if widths.ndim != 2 or widths.shape[0] not in (1, n):
             raise ValueError(

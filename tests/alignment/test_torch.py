@@ -138,6 +138,10 @@ def test_errors_name_the_argument():
         "No warp of pair 0": {"slope_max": 0.5},
         "slope_max must be a number": {"slope_max": torch.ones(4)},
         "slope_min must be >= 0": {"slope_min": torch.tensor(-1.0)},
+        "knots must begin": {"knots": torch.tensor([0.1, 0.5, 1.0])},
+        "knots must be two or more": {"knots": torch.tensor([[0.0, 1.0]] * 3)},
+        "band must be finite": {"band": -0.1},
+        "band must be": {"band": torch.tensor([0.1, torch.nan])},
         "return_gap": {"return_gap": True},
         "huber_delta|Huber": {"loss": "huber", "huber_delta": torch.tensor(1.0, requires_grad=True)},
     }
