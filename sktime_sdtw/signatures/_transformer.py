@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
         "transforms": [StrOptions(set(TRANSFORMS) - {"scale"}), list, tuple],
         "lag": [Interval(Integral, 1, None, closed="left")],
         "windows": [None, tuple, list, np.ndarray],
+        "scaling": [StrOptions({"none", "pre", "post"})],
         "n_jobs": [None, Integral],
         "device": [str, list],
     }
@@ -87,6 +89,21 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
         return np.stack([rows[i] for i in range(len(batch))])
 
     def _compute(self, path: Array, windows: Any) -> Array:
+        """Scaled numbers of the windows of paths."""
+        if self.scaling == "pre":
+            path = path * path.dtype.type(math.factorial(self.depth) ** (1 / self.depth))
+        found = compute_on(self.device, lambda path: self._numbers(path, windows), path, self.depth)
+        if self.scaling == "post":
+            factors = [math.factorial(k) for k in range(self.depth + 1)]
+            found *= np.array([factors[k] for k in self._levels()], dtype=found.dtype)
+        return found
+
+    def _numbers(self, path: Any, windows: Any) -> Any:
+        """The function whose features these are."""
+        raise NotImplementedError
+
+    def _levels(self) -> Iterable[int]:
+        """For each number, the letters of its word."""
         raise NotImplementedError
 
     def _words(self) -> list[str]:
@@ -189,7 +206,6 @@ class SignatureTransformer(SignatureFeatures):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SignatureFeatures._parameter_constraints,
-        "scaling": [StrOptions({"none", "pre", "post"})],
         "words": [None, list, tuple],
     }
 
@@ -242,18 +258,14 @@ class SignatureTransformer(SignatureFeatures):
         return self
 
     def _compute(self, path: Array, windows: Any) -> Array:
-        if self.scaling == "pre":
-            path = path * path.dtype.type(math.factorial(self.depth) ** (1 / self.depth))
-
-        def compute(path: Any) -> Any:
-            return signature(path, self.depth, windows=windows, n_jobs=self.n_jobs)
-
-        found = compute_on(self.device, compute, path, self.depth)
-        if self.scaling == "post":
-            sizes = [self.n_channels_**k for k in range(1, self.depth + 1)]
-            factors = [float(math.factorial(k)) for k in range(1, self.depth + 1)]
-            found *= np.repeat(np.array(factors, dtype=found.dtype), sizes)
+        found = super()._compute(path, windows)
         return found if self._chosen is None else found[..., self._chosen]
+
+    def _numbers(self, path: Any, windows: Any) -> Any:
+        return signature(path, self.depth, windows=windows, n_jobs=self.n_jobs)
+
+    def _levels(self) -> Iterable[int]:
+        return (k for k in range(1, self.depth + 1) for _ in range(self.n_channels_**k))
 
     def _words(self) -> list[str]:
         words = all_words(self.n_channels_, self.depth) if self.words is None else self.words
@@ -276,6 +288,8 @@ class LogSignatureTransformer(SignatureFeatures):
         Parts of the transformed path, whose features are put side by side; see `signature`. Dyadic windows
         are fractions of each series. All others are given in points: they lie where they lay in fit, a
         shorter series stands still after its end, and of a longer one only the first points count.
+    scaling : {"none", "pre", "post"}, default="none"
+        Brings levels to similar sizes: "post" multiplies level k by k!, "pre" the path by (depth!)^(1/depth).
     mode : {"words", "brackets", "expand"}, default="words"
         Coordinates, see `logsignature`.
     n_jobs : int, default=None
@@ -322,6 +336,7 @@ class LogSignatureTransformer(SignatureFeatures):
         transforms: Any = ("time",),
         lag: int = 1,
         windows: Any = None,
+        scaling: str = "none",
         mode: str = "words",
         n_jobs: int | None = None,
         device: str | list[str] = "auto",
@@ -330,6 +345,7 @@ class LogSignatureTransformer(SignatureFeatures):
         self.transforms = transforms
         self.lag = lag
         self.windows = windows
+        self.scaling = scaling
         self.mode = mode
         self.n_jobs = n_jobs
         self.device = device
@@ -352,11 +368,12 @@ class LogSignatureTransformer(SignatureFeatures):
         self._fit(X)
         return self
 
-    def _compute(self, path: Array, windows: Any) -> Array:
-        def compute(path: Any) -> Any:
-            return logsignature(path, self.depth, mode=self.mode, windows=windows, n_jobs=self.n_jobs)
+    def _numbers(self, path: Any, windows: Any) -> Any:
+        return logsignature(path, self.depth, mode=self.mode, windows=windows, n_jobs=self.n_jobs)
 
-        return compute_on(self.device, compute, path, self.depth)
+    def _levels(self) -> Iterable[int]:
+        words = all_words if self.mode == "expand" else lyndon_words
+        return (len(word) for word in words(self.n_channels_, self.depth))
 
     def _words(self) -> list[str]:
         if self.mode == "brackets":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from checks_3d import cube, ragged, targets
@@ -177,6 +179,20 @@ def test_sliding_windows_lie_where_they_lay_in_fit():
     )
     assert transformer.transform(cube(t=30)).shape == (9, 18)
     assert transformer.get_feature_names_out()[-1] == "window2:[1,2]"
+
+
+@pytest.mark.parametrize("mode", ["words", "brackets", "expand"])
+def test_scaling_of_log_signatures(mode):
+    X = np.random.default_rng(0).normal(size=(3, 9, 2))
+    plain, post, pre = (
+        LogSignatureTransformer(depth=4, mode=mode, transforms=(), windows=("sliding", 5, 2), scaling=scaling)
+        for scaling in ("none", "post", "pre")
+    )
+    expected, names = plain.fit_transform(X), plain.get_feature_names_out()
+    letters = np.array([sum(c.isdigit() for c in name.split(":")[1]) for name in names])
+    factorials = np.array([math.factorial(k) for k in letters])
+    np.testing.assert_allclose(post.fit_transform(X), expected * factorials, rtol=1e-12)
+    np.testing.assert_allclose(pre.fit_transform(X), expected * 24 ** (letters / 4), rtol=1e-10, atol=1e-12)
 
 
 def test_scaling_and_words():
