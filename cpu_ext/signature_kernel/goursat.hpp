@@ -87,7 +87,7 @@ template <class T, bool wave> class Goursat {
             if (i + 1 < segments_)
                 for (Index s = i * segment_; s < (i + 1) * segment_; ++s) forward<false>(s, nullptr);
         }
-        const Vec<T> weights = load<T>(out.weights);
+        const Vec<T> weights = load<T>(out.weights) * T(1.7320508075688772935);  // see slope in backward
         for (Index c = 0; c < below_size(); ++c) store<T>(below_ + c * L, Vec<T>{});
         const Scatter<T> scatter(p_, out);
         for (Index i = segments_ - 1; i >= 0; --i) {
@@ -155,7 +155,7 @@ template <class T, bool wave> class Goursat {
     T *ring(Index column, int row) { return ring_ + (column & (slots - 1)) * slot + row * 3 * L; }
 
     // What the sweeps need of the columns c0 .. c0 + chunk − 1 of a strip.
-    void fill(Index strip, Index c0) {
+    template <bool with_g> void fill(Index strip, Index c0) {
         const int rows = strip_rows_;
         increment_tile<T>(p_, first_row(strip), rows, c0, tile_);
         const Vec<T> root3 = splat<T>(T(1.7320508075688772935));
@@ -165,7 +165,7 @@ template <class T, bool wave> class Goursat {
             for (int r = 0; r < R; ++r) {
                 const int row = rows == 1 ? 0 : r >> row_shift_;
                 const Vec<T> g = load<T>(tile_ + (c * tile_rows + row) * L), square = g * g;
-                store<T>(out + 3 * r * L, g);
+                if constexpr (with_g) store<T>(out + 3 * r * L, g);
                 store<T>(out + (3 * r + 1) * L, fma<T>(g, root3, square));
                 store<T>(out + (3 * r + 2) * L, square);
             }
@@ -193,7 +193,7 @@ template <class T, bool wave> class Goursat {
         const Index end = cols_ + R - 1, block = Index(chunk) << col_shift_;
         T *k = values(), *d = steps();
         for (Index begin = 0; begin < end; begin += block) {
-            fill(strip, begin >> col_shift_);
+            fill<false>(strip, begin >> col_shift_);
             const Index stop = std::min(begin + block, end);
             for (Index t = begin; t < stop; ++t) {
                 const Vec<T> top = above(k, t), top_step = above(d, t);
@@ -221,7 +221,7 @@ template <class T, bool wave> class Goursat {
 
     // The derivatives of one strip, from what the row below it handed up in below_ to what its first row does.
     void backward(Index strip, const T *nodes, Vec<T> weights) {
-        for (Index i = 0; i < R * gradient_line_; ++i) store<T>(gradients_ + i * L, Vec<T>{});
+        for (Index i = 0; col_shift_ && i < R * gradient_line_; ++i) store<T>(gradients_ + i * L, Vec<T>{});
         col_shift_ ? backward<true>(strip, nodes, weights) : backward<false>(strip, nodes, weights);
     }
 
@@ -234,7 +234,7 @@ template <class T, bool wave> class Goursat {
         clear(top);
         for (Index begin = 0; begin < end; begin += block) {
             const Index c0 = top - chunk - (begin >> col_shift_);
-            if (c0 >= 0) fill(strip, c0);
+            if (c0 >= 0) fill<true>(strip, c0);
             const Index stop = std::min(begin + block, end);
             for (Index u = begin; u < stop; ++u) {
                 const Index first = width - 1 - u;  // the column of the lowest row
@@ -268,12 +268,12 @@ template <class T, bool wave> class Goursat {
     // The gradients of a strip's cells, as those of the increments that they share.
     void spread(Index strip, const Scatter<T> &scatter) {
         const int rows = strip_rows_, shared = R / rows;
-        for (int r = 0; r < rows; ++r)
+        for (int r = 0; shared > 1 && r < rows; ++r)
             for (Index c = 0; c < p_.cols; ++c) {
                 Vec<T> sum{};
                 for (int i = 0; i < shared; ++i)
                     sum = sum + load<T>(gradients_ + ((r * shared + i) * gradient_line_ + R + c) * L);
-                store<T>(gradients_ + (r * gradient_line_ + R + c) * L, sum * T(1.7320508075688772935));
+                store<T>(gradients_ + (r * gradient_line_ + R + c) * L, sum);
             }
         scatter.rows(first_row(strip), rows, gradients_ + R * L, gradient_line_);
     }
