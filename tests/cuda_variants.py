@@ -354,14 +354,14 @@ class Budget(NamedTuple):
 # By kernel and type of the arithmetic; over all variants and architectures.
 BUDGETS = {
     ("sweep", "float"): Budget(255, 0, 0),
-    ("sweep", "double"): Budget(255, 256, 0),
+    ("sweep", "double"): Budget(255, 384, 0),
     ("reverse", "float"): Budget(255, 64, 0),
     ("reverse", "double"): Budget(255, 1792, 0),
     ("table", "float"): Budget(128, 16, 16 * 1024),
     ("table", "double"): Budget(176, 16, 32 * 1024),
     ("tensor_table", "float"): Budget(128, 160, 40 * 1024),
     ("products", "float"): Budget(128, 32, 16 * 1024),
-    ("products", "double"): Budget(192, 64, 32 * 1024),
+    ("products", "double"): Budget(208, 64, 32 * 1024),
     ("second_order_costs", "float"): Budget(128, 16, 24 * 1024),
     ("second_order_costs", "double"): Budget(255, 16, 40 * 1024),
     ("second_order_sweep", "float"): Budget(128, 0, 16 * 1024),
