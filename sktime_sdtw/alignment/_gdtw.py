@@ -41,7 +41,7 @@ class GDTWResult:
     ties : ndarray or tensor of shape (n_pairs, n_knots), int32
         What binds the step from each knot to the next: 0 nothing, 1 slope_min, 2 slope_max, 3 the kink of the
         penalty at the mean slope.
-    gap : ndarray of shape (n_pairs,) or None
+    gap : ndarray or tensor of shape (n_pairs,) or None
         How far the objective lies above that of a search on a grid four times as fine; None unless asked for.
 
     Examples
@@ -217,8 +217,8 @@ def gdtw(
     solution = solve(problem, n_grid, n_jobs=n_jobs, device=device)
     gap = None
     if finest:
-        default = np.clip(problem.sources.lengths.max(), 257, 1025)
-        finer = solve(problem, 4 * (n_grid or int(default)), n_jobs=n_jobs, device=device)
+        points = finer_grid(n_grid, int(problem.sources.lengths.max()))
+        finer = solve(problem, points, n_jobs=n_jobs, device=device)
         gap = np.maximum(solution.objective - finer.objective, 0.0)
     result = pack(problem, solution, dtype)
     result = replace(result, gap=gap)
@@ -232,6 +232,11 @@ def check_grid(n_grid: Any) -> int:
     if isinstance(n_grid, bool) or int(n_grid) != n_grid or n_grid < 2:
         raise ValueError(f"n_grid must be None or an integer >= 2. Got {n_grid!r}.")
     return int(n_grid)
+
+
+def finer_grid(n_grid: int, longest: int) -> int:
+    """Number of points of a grid four times as fine as the usual one."""
+    return 4 * (n_grid or min(max(longest, 257), 1025))
 
 
 def make_problem(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._engine import resolve_device
 from . import _problem
-from ._gdtw import GDTWResult, check_grid, pad
+from ._gdtw import GDTWResult, check_grid, finer_grid, pad, take_first
 from ._problem import LOSSES, Penalty, Problem, Signals
 from ._solver import Solution, gradient, solve
 from ._torch_objective import objective
@@ -179,8 +179,6 @@ _forward.register_autograd(_pull, setup_context=_keep)
 def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     """`gdtw` for tensors: everything before and after the solver in differentiable operations."""
     o = dict(options)
-    if o["return_gap"]:
-        raise ValueError("return_gap=True needs NumPy arrays: pass x.detach().numpy().")
     _problem.check_choice(o["mode"], "mode", _problem.MODES)
     _problem.check_choice(o["interpolation"], "interpolation", _problem.INTERPOLATIONS)
     data = _problem.check_penalty(o["loss"], o["huber_delta"], "loss")
@@ -208,7 +206,7 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
         _read_weights(o["reg_cumulative"], x, "reg_cumulative"),
     )
     is_endpoint = o["mode"] == "endpoint"
-    warp, cell, holds, ties, value, residual = _forward(
+    arguments = (
         x,
         x_times,
         slopes,
@@ -228,8 +226,14 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
         penalty.code,
         penalty.delta,
         1 if o["n_jobs"] is None else o["n_jobs"],
-        check_grid(o["n_grid"]),
     )
+    n_grid = check_grid(o["n_grid"])
+    warp, cell, holds, ties, value, residual = _forward(*arguments, n_grid)
+    gap = None
+    if o["return_gap"]:
+        with torch.no_grad():
+            finer = _forward(*arguments, finer_grid(n_grid, x.shape[1]))[4]
+        gap = (value.detach() - finer).clamp(min=0.0).to(dtype)
     last = torch.minimum(torch.arange(times.shape[1], device=times.device), lengths[:, None] - 1)
     times = times.gather(1, last)
     if warp.requires_grad:
@@ -249,8 +253,9 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
             data,
             penalty,
         )
-    found = (warp.to(dtype), times.to(dtype), value.to(dtype), lengths, residual, holds, ties)
-    return GDTWResult(*(field[0] for field in found) if single else found)
+    found = (warp.to(dtype), times.to(dtype), value.to(dtype), lengths, residual, holds, ties, gap)
+    result = GDTWResult(*found)
+    return take_first(result) if single else result
 
 
 def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:

@@ -114,6 +114,16 @@ def test_operator_passes_the_checks_of_torch():
     torch.library.opcheck(_forward, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
+def test_gap_to_a_finer_grid():
+    x, y, rest = batch()
+    options = {"reg": 1e-3, "n_grid": 8, "return_gap": True}
+    X = torch.tensor(x, requires_grad=True)
+    tensors = gdtw(X, torch.tensor(y), **as_tensors(rest), **options)
+    np.testing.assert_allclose(tensors.gap, gdtw(x, y, **rest, **options).gap, atol=1e-14)
+    assert not tensors.gap.requires_grad
+    assert gdtw(X[0], torch.tensor(y[0]), return_gap=True).gap.shape == ()
+
+
 def test_gradcheck_away_from_kinks():
     rng = np.random.default_rng(3)
     x, y = (torch.tensor(smooth(rng, n, 3)[None], requires_grad=True) for n in (9, 7))
@@ -142,7 +152,6 @@ def test_errors_name_the_argument():
         "knots must be two or more": {"knots": torch.tensor([[0.0, 1.0]] * 3)},
         "band must be finite": {"band": -0.1},
         "band must be": {"band": torch.tensor([0.1, torch.nan])},
-        "return_gap": {"return_gap": True},
         "huber_delta|Huber": {"loss": "huber", "huber_delta": torch.tensor(1.0, requires_grad=True)},
     }
     for message, options in bad.items():
