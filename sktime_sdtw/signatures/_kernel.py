@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from ..metrics._numbers import check_number
-from ._arguments import check_array, check_lengths, operators
-from ._kernel_numpy import MOST_DEPTH, MOST_REFINEMENT, STATIC, Settings
-from ._words import check_size, count_words
+from ._arguments import check_array
+from ._kernel_arguments import (
+    check_alike,
+    check_finite,
+    check_path_lengths,
+    check_paths,
+    check_values,
+    choose_kernels,
+    settings_of,
+    to_working,
+)
+from ._kernel_numpy import Settings
+from ._words import count_words
 
 # In a signature that is computed for a kernel.
 MOST_WORDS = 2**20
@@ -101,24 +107,24 @@ def signature_kernel(
     >>> round(float(signature_kernel(x, y, refinement=5)), 3)
     4.253
     """
-    settings = _settings(static_kernel, sigma, refinement, depth)
+    settings = settings_of(static_kernel, sigma, refinement, depth)
     if static_kernel == "precomputed":
         return _of_increments(x, y, settings, sigma, normalize, x_lengths, y_lengths, n_jobs)
-    ops, impl = _choose(x, y)
-    x, y = _paths(x, "x", ops), _paths(y, "y", ops)
-    _check_alike(x, y, "x", "y")
+    ops, impl = choose_kernels(x, y)
+    x, y = check_paths(x, "x", ops), check_paths(y, "y", ops)
+    check_alike(x, y, "x", "y")
     if x.shape[:-2] != y.shape[:-2]:
         raise ValueError(
             f"x and y must hold as many paths, in the same dimensions. Got {tuple(x.shape)} and "
             f"{tuple(y.shape)}; for all pairs of two sets use signature_kernel_gram."
         )
-    x_lengths = _lengths(x_lengths, x, "x_lengths", ops)
-    y_lengths = _lengths(y_lengths, y, "y_lengths", ops)
-    _check_finite(x, x_lengths, "x", ops)
-    _check_finite(y, y_lengths, "y", ops)
-    dtype, x, y = x.dtype, _working(x, ops), _working(y, ops)
+    x_lengths = check_path_lengths(x_lengths, x, "x_lengths", ops)
+    y_lengths = check_path_lengths(y_lengths, y, "y_lengths", ops)
+    check_finite(x, x_lengths, "x", ops)
+    check_finite(y, y_lengths, "y", ops)
+    dtype, x, y = x.dtype, to_working(x, ops), to_working(y, ops)
     values = _values(impl, ops, x, y, x_lengths, y_lengths, True, settings, n_jobs)
-    _check_values(values, ops)
+    check_values(values, ops)
     if normalize:
         own_x = _own(impl, ops, x, x_lengths, settings, 0, n_jobs)
         own_y = _own(impl, ops, y, y_lengths, settings, 1, n_jobs)
@@ -170,36 +176,36 @@ def signature_kernel_gram(
     array([[1.   , 0.839],
            [0.839, 1.   ]])
     """
-    settings = _settings(static_kernel, sigma, refinement, depth)
+    settings = settings_of(static_kernel, sigma, refinement, depth)
     if static_kernel == "precomputed":
         raise ValueError(
             "static_kernel='precomputed' takes increments of pairs: pass those of all pairs to "
             "signature_kernel."
         )
     same = Y is None
-    ops, impl = _choose(X, X if same else Y)
-    X = _paths(X, "X", ops, least=3)
-    x_lengths = _lengths(x_lengths, X, "x_lengths", ops)
-    _check_finite(X, x_lengths, "X", ops)
+    ops, impl = choose_kernels(X, X if same else Y)
+    X = check_paths(X, "X", ops, least=3)
+    x_lengths = check_path_lengths(x_lengths, X, "x_lengths", ops)
+    check_finite(X, x_lengths, "X", ops)
     if same:
         if y_lengths is not None:
             raise ValueError("y_lengths must be None where Y is: x_lengths are those of both.")
         if settings.refinement[0] != settings.refinement[1]:
             Y, y_lengths, same = X, x_lengths, False  # not symmetric
     else:
-        Y = _paths(Y, "Y", ops, least=3)
-        _check_alike(X, Y, "X", "Y")
+        Y = check_paths(Y, "Y", ops, least=3)
+        check_alike(X, Y, "X", "Y")
         if X.shape[:-3] != Y.shape[:-3]:
             raise ValueError(
                 "X and Y must have the same dimensions before their last three. "
                 f"Got {tuple(X.shape)} and {tuple(Y.shape)}."
             )
-        y_lengths = _lengths(y_lengths, Y, "y_lengths", ops)
-        _check_finite(Y, y_lengths, "Y", ops)
-    dtype, X = X.dtype, _working(X, ops)
-    Y = None if same else _working(Y, ops)
+        y_lengths = check_path_lengths(y_lengths, Y, "y_lengths", ops)
+        check_finite(Y, y_lengths, "Y", ops)
+    dtype, X = X.dtype, to_working(X, ops)
+    Y = None if same else to_working(Y, ops)
     values = _values(impl, ops, X, Y, x_lengths, y_lengths, False, settings, n_jobs)
-    _check_values(values, ops)
+    check_values(values, ops)
     if normalize:
         if same:
             # Roots first: the product of two large numbers could overflow.
@@ -315,99 +321,6 @@ def _mean(gram: Any, name: str, unbiased: bool) -> Any:
     return (gram.sum((-2, -1)) - gram.diagonal(0, -2, -1).sum(-1)) / (n * (n - 1))
 
 
-def _settings(static_kernel: Any, sigma: Any, refinement: Any, depth: Any) -> Settings:
-    if static_kernel not in STATIC:
-        raise ValueError(f"static_kernel must be one of {tuple(STATIC)}. Got {static_kernel!r}.")
-    width = check_number(sigma, "sigma", 0, exclusive=True)
-    orders = refinement if isinstance(refinement, tuple) else (refinement, refinement)
-    for order in orders:
-        if isinstance(order, bool) or not isinstance(order, Integral):
-            raise TypeError(f"refinement must be an int >= 0, or two of them. Got {refinement!r}.")
-        if not 0 <= int(order) <= MOST_REFINEMENT:
-            raise ValueError(f"refinement must lie between 0 and {MOST_REFINEMENT}. Got {refinement!r}.")
-    if len(orders) != 2:
-        raise ValueError(f"refinement must be one int or two. Got {refinement!r}.")
-    if depth is not None:
-        depth = check_size(depth, "depth")
-        if depth > MOST_DEPTH:
-            raise ValueError(f"depth must be at most {MOST_DEPTH} for kernels. Got {depth}.")
-        if any(orders):
-            raise ValueError("refinement must be 0 where depth is given: that kernel is exact.")
-    scale = width**-2 * (0.5 if static_kernel == "rbf" else 1.0)
-    return Settings(str(static_kernel), scale, (int(orders[0]), int(orders[1])), depth or 0)
-
-
-def _choose(x: Any, y: Any) -> tuple[ModuleType, ModuleType]:
-    """Return the operators on arrays of this kind, and their kernels."""
-    ops = operators(x, y)
-    if ops.name == "torch":
-        from . import _kernel_torch
-
-        return ops, _kernel_torch
-    from . import _kernel_numpy
-
-    return ops, _kernel_numpy
-
-
-def _paths(x: Any, name: str, ops: ModuleType, least: int = 2) -> Any:
-    if x is None:
-        raise TypeError(f"{name} is required: None is accepted only with static_kernel='precomputed'.")
-    x = check_array(x, name, ops)
-    if x.ndim < least or x.shape[-1] == 0 or x.shape[-2] == 0:
-        shape = "(..., length, channels)" if least == 2 else "(..., n, length, channels)"
-        raise ValueError(f"{name} must have the shape {shape}, none of the last two 0. Got {tuple(x.shape)}.")
-    return x
-
-
-def _check_alike(x: Any, y: Any, x_name: str, y_name: str) -> None:
-    if x.shape[-1] != y.shape[-1]:
-        raise ValueError(
-            f"{x_name} and {y_name} must have the same number of channels. Got {x.shape[-1]} and "
-            f"{y.shape[-1]}."
-        )
-    if x.dtype != y.dtype or getattr(x, "device", None) != getattr(y, "device", None):
-        raise ValueError(
-            f"{x_name} and {y_name} must have the same dtype and device. Got {x.dtype} and {y.dtype}."
-        )
-
-
-def _lengths(lengths: Any, x: Any, name: str, ops: ModuleType) -> Any:
-    try:
-        return check_lengths(lengths, x, ops, least=1)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("lengths", name, 1)) from None
-
-
-def _check_finite(x: Any, lengths: Any, name: str, ops: ModuleType) -> None:
-    """Refuse NaN and inf in arrays. In tensors they give NaN, in their own pairs only."""
-    if ops.name == "torch":
-        return
-    with np.errstate(all="ignore"):
-        if np.isfinite(x.sum()):
-            return
-    bad = ~np.isfinite(x)
-    if lengths is not None and x.ndim > 1:
-        bad &= (np.arange(x.shape[-2]) < np.asarray(lengths)[..., None])[..., None]
-    if bad.any():
-        raise ValueError(f"{name} contains NaN or inf; finite values are accepted.")
-
-
-def _check_values(values: Any, ops: ModuleType) -> None:
-    if ops.name == "torch":
-        return
-    with np.errstate(all="ignore"):
-        if np.isfinite(values.sum()) or np.isfinite(values).all():
-            return
-    raise ValueError(
-        f"The kernel leaves the range of {values.dtype}: choose a larger sigma, or pass float64 where it is "
-        "float32."
-    )
-
-
-def _working(x: Any, ops: ModuleType) -> Any:
-    return ops.cast(x, ops.working_dtype(x.dtype))
-
-
 def _values(
     impl: ModuleType,
     ops: ModuleType,
@@ -482,11 +395,11 @@ def _of_increments(
         raise ValueError("y, x_lengths and y_lengths must be None where static_kernel='precomputed'.")
     if normalize or sigma != 1.0:
         raise ValueError("normalize and sigma cannot be used where static_kernel='precomputed'.")
-    ops, impl = _choose(x, None)
+    ops, impl = choose_kernels(x, None)
     x = check_array(x, "x", ops)
     if x.ndim < 2:
         raise ValueError(f"x must have the shape (..., steps of x, steps of y). Got {tuple(x.shape)}.")
-    _check_finite(x, None, "x", ops)
-    values = impl.kernel(_working(x, ops), None, None, None, True, settings, n_jobs)
-    _check_values(values, ops)
+    check_finite(x, None, "x", ops)
+    values = impl.kernel(to_working(x, ops), None, None, None, True, settings, n_jobs)
+    check_values(values, ops)
     return ops.cast(values, x.dtype)

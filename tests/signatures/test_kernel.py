@@ -12,7 +12,7 @@ from kernel_oracle import goursat, increments, truncated, truncated_from
 from scipy.special import iv
 
 from sktime_sdtw.signatures import (
-    _kernel,
+    _kernel_arguments,
     _kernel_numpy,
     signature,
     signature_kernel,
@@ -64,7 +64,7 @@ def test_truncated_against_signatures(shape, depth, dtype):
     expected = [truncated(a, b, depth, 0.8) for a, b in zip(x, y, strict=True)]
     close(values, expected, dtype)
     # That took the signatures or the recursion, whichever is shorter; this is the recursion.
-    chosen = _kernel._settings("linear", 0.8, 0, depth)
+    chosen = _kernel_arguments.settings_of("linear", 0.8, 0, depth)
     close(_kernel_numpy.kernel(x, y, None, None, True, chosen, None), expected, dtype)
 
 

@@ -79,7 +79,7 @@ def test_third_derivative():
     "params", [{}, {"refinement": (1, 2)}, {"static_kernel": "rbf"}, {"depth": 3}], ids=str
 )
 def test_gradient_against_automatic_differentiation(shape, dtype, params, monkeypatch):
-    from sktime_sdtw.signatures import _kernel, _kernel_reference
+    from sktime_sdtw.signatures import _kernel, _kernel_arguments, _kernel_reference
 
     monkeypatch.setattr(_kernel, "MOST_WORDS", 0)  # to a depth, by the recursion
 
@@ -91,7 +91,7 @@ def test_gradient_against_automatic_differentiation(shape, dtype, params, monkey
     weights = leaf(count, seed=2).detach()
     (signature_kernel(x, y, **params) * weights.to(dtype)).sum().backward()
     u, v = (a.detach().double().requires_grad_() for a in (x, y))
-    chosen = _kernel._settings(
+    chosen = _kernel_arguments.settings_of(
         params.get("static_kernel", "linear"), 1.0, params.get("refinement", 0), params.get("depth")
     )
     (_kernel_reference.kernel(u, v, None, None, True, chosen) * weights).sum().backward()
