@@ -1,8 +1,8 @@
 """Registers, spills and shared memory of the CUDA kernels, from the log of the compiler. Needs no GPU.
 
 ``python benchmarks/gpu/resources.py`` prints the tables; ``--update`` writes them to resources.md.
-``--all 3/50`` compiles the third of fifty parts of the full product, of each variant for each architecture, and
-says what exceeds its budget. There are more than fifty thousand, each 0.65 s of a core: ten hours for it.
+``--all 3/50`` compiles the third of fifty parts of the full product, each variant for each architecture,
+and says what exceeds its budget: more than fifty thousand compilations of 0.65 s, ten hours of a core in all.
 """
 
 from __future__ import annotations
