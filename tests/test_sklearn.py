@@ -35,7 +35,8 @@ def test_all_estimators_are_known():
     assert [name for name, _ in all_estimators()] == sorted(
         name
         for name in sktime_sdtw.__all__
-        if name.startswith(("GDTWAligner", "Signature", "SoftDTW", "TimeSeries")) or name.endswith("Transformer")
+        if name.startswith(("GDTWAligner", "Signature", "SoftDTW", "TimeSeries"))
+        or name.endswith("Transformer")
     )
 
 
