@@ -11,10 +11,8 @@ namespace {
 
 struct InstructionSet {
     const char *name;
+    int level;
     bool usable;
-    const Kernels<float> *float_kernels;
-    const Kernels<double> *double_kernels;
-    SecondOrderKernel second_order;
 };
 
 const InstructionSet &choose() {
@@ -24,12 +22,9 @@ const InstructionSet &choose() {
     const bool has_v4 = has_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512cd");
-    static const InstructionSet sets[] = {{"v4", has_v4, &v4::float_kernels, &v4::double_kernels, v4::second_order},
-                                          {"v3", has_v3, &v3::float_kernels, &v3::double_kernels, v3::second_order},
-                                          {"v2", true, &v2::float_kernels, &v2::double_kernels, v2::second_order}};
+    static const InstructionSet sets[] = {{"v4", 4, has_v4}, {"v3", 3, has_v3}, {"v2", 2, true}};
 #else
-    static const InstructionSet sets[] = {
-        {"generic", true, &generic::float_kernels, &generic::double_kernels, generic::second_order}};
+    static const InstructionSet sets[] = {{"generic", 0, true}};
 #endif
     const char *wanted = std::getenv("SKTIME_SDTW_ISA");
     std::string names;
@@ -48,11 +43,12 @@ const InstructionSet &chosen() {
 
 }  // namespace
 
-template <> const Kernels<float> &kernels<float>() { return *chosen().float_kernels; }
-template <> const Kernels<double> &kernels<double>() { return *chosen().double_kernels; }
-
-SecondOrderKernel second_order_kernel() { return chosen().second_order; }
-
 const char *instruction_set() { return chosen().name; }
+
+int level_in_use() { return chosen().level; }
+
+template <> const Kernels<float> &kernels<float>() { return SDTW_IN_USE(float_kernels); }
+template <> const Kernels<double> &kernels<double>() { return SDTW_IN_USE(double_kernels); }
+SecondOrderKernel second_order_kernel() { return SDTW_IN_USE(second_order); }
 
 }  // namespace sdtw

@@ -1,6 +1,7 @@
 // The tables of kernels, one for each instruction set that was compiled in.
 #pragma once
 
+#include "instruction_sets.hpp"
 #include "region.hpp"
 #include "second_order/diagonals.hpp"
 
@@ -11,10 +12,4 @@
     extern const SecondOrderKernel second_order; \
     }
 
-#ifdef SDTW_X86
-SDTW_DECLARE_KERNELS(v2)
-SDTW_DECLARE_KERNELS(v3)
-SDTW_DECLARE_KERNELS(v4)
-#else
-SDTW_DECLARE_KERNELS(generic)
-#endif
+SDTW_EACH_ISA(SDTW_DECLARE_KERNELS)

@@ -1,19 +1,12 @@
 // Grids from coarse to fine find the basin, the local search its minimum.
 #include <algorithm>
-#include <cstring>
 
 #include "../engine.hpp"
+#include "../instruction_sets.hpp"
 #include "../team.hpp"
 #include "grid.hpp"
 #include "polish.hpp"
 
-#ifdef SDTW_X86
-#define SDTW_EACH_ISA(do) \
-    do (v2) do(v3) do(v4)
-#else
-#define SDTW_EACH_ISA(do) \
-    do (generic)
-#endif
 #define SDTW_DECLARE_GRID(isa)                  \
     namespace sdtw::isa {                       \
     extern const gdtw::GridFunctions gdtw_grid; \
@@ -22,13 +15,7 @@ SDTW_EACH_ISA(SDTW_DECLARE_GRID)
 
 namespace sdtw::gdtw {
 
-const GridFunctions *grid_functions() {
-    const char *name = instruction_set();
-#define SDTW_RETURN_GRID(isa) \
-    if (std::strcmp(name, #isa) == 0) return &sdtw::isa::gdtw_grid;
-    SDTW_EACH_ISA(SDTW_RETURN_GRID)
-    return nullptr;
-}
+const GridFunctions *grid_functions() { return &SDTW_IN_USE(gdtw_grid); }
 
 namespace {
 

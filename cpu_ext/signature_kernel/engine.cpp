@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <string>
 #include <vector>
 
 #include "../lanes.hpp"
@@ -18,23 +17,8 @@ constexpr int widest = 16;
 constexpr double worth_a_thread = 2e6;  // cells
 
 template <class T> const Kernels<T> &kernels();
-#ifdef SDTW_X86
-template <> const Kernels<float> &kernels<float>() {
-    const std::string name = instruction_set();
-    return name == "v4"   ? v4::float_signature_kernels
-           : name == "v3" ? v3::float_signature_kernels
-                          : v2::float_signature_kernels;
-}
-template <> const Kernels<double> &kernels<double>() {
-    const std::string name = instruction_set();
-    return name == "v4"   ? v4::double_signature_kernels
-           : name == "v3" ? v3::double_signature_kernels
-                          : v2::double_signature_kernels;
-}
-#else
-template <> const Kernels<float> &kernels<float>() { return generic::float_signature_kernels; }
-template <> const Kernels<double> &kernels<double>() { return generic::double_signature_kernels; }
-#endif
+template <> const Kernels<float> &kernels<float>() { return SDTW_IN_USE(float_signature_kernels); }
+template <> const Kernels<double> &kernels<double>() { return SDTW_IN_USE(double_signature_kernels); }
 
 inline Index padded_rows(Index steps) { return (steps + 7) / 8 * 8 + 1; }
 inline Index padded_cols(Index steps) { return steps + 3 * chunk + 1; }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "../instruction_sets.hpp"
+
 namespace sdtw::signature_kernel {
 
 using Index = std::int64_t;
@@ -61,10 +63,4 @@ template <class T> struct Kernels {
     extern const signature_kernel::Kernels<double> double_signature_kernels; \
     }
 
-#ifdef SDTW_X86
-SDTW_DECLARE_SIGNATURE_KERNELS(v2)
-SDTW_DECLARE_SIGNATURE_KERNELS(v3)
-SDTW_DECLARE_SIGNATURE_KERNELS(v4)
-#else
-SDTW_DECLARE_SIGNATURE_KERNELS(generic)
-#endif
+SDTW_EACH_ISA(SDTW_DECLARE_SIGNATURE_KERNELS)

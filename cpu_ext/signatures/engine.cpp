@@ -1,8 +1,6 @@
 // Plans the work on signatures, shares it among threads, joins what was cut.
 #include "engine.hpp"
 
-#include <string>
-
 #include "../engine.hpp"
 #include "parts.hpp"
 #include "sliding.hpp"
@@ -10,21 +8,6 @@
 
 namespace sdtw::signatures {
 namespace {
-
-template <class T> const Kernels<T> &choose();
-#ifdef SDTW_X86
-template <> const Kernels<float> &choose<float>() {
-    const std::string name = instruction_set();
-    return name == "v4" ? v4::float_signatures : name == "v3" ? v3::float_signatures : v2::float_signatures;
-}
-template <> const Kernels<double> &choose<double>() {
-    const std::string name = instruction_set();
-    return name == "v4" ? v4::double_signatures : name == "v3" ? v3::double_signatures : v2::double_signatures;
-}
-#else
-template <> const Kernels<float> &choose<float>() { return generic::float_signatures; }
-template <> const Kernels<double> &choose<double>() { return generic::double_signatures; }
-#endif
 
 template <class T>
 void run_forward(const Parts<T> &parts, bool stream, const T *initial, T *out, Index words, int n_threads,
@@ -161,14 +144,8 @@ template <class T> std::vector<T> convert(const double *coefficients, int depth)
 
 }  // namespace
 
-template <> const Kernels<float> &kernels<float>() {
-    static const Kernels<float> &table = choose<float>();
-    return table;
-}
-template <> const Kernels<double> &kernels<double>() {
-    static const Kernels<double> &table = choose<double>();
-    return table;
-}
+template <> const Kernels<float> &kernels<float>() { return SDTW_IN_USE(float_signatures); }
+template <> const Kernels<double> &kernels<double>() { return SDTW_IN_USE(double_signatures); }
 
 template <class T>
 void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, T *out, int n_threads,

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "../instruction_sets.hpp"
+
 namespace sdtw::signatures {
 
 using Index = std::int64_t;
@@ -83,10 +85,4 @@ template <class T> const Kernels<T> &kernels();
     extern const signatures::Kernels<double> double_signatures; \
     }
 
-#ifdef SDTW_X86
-SDTW_DECLARE_SIGNATURES(v2)
-SDTW_DECLARE_SIGNATURES(v3)
-SDTW_DECLARE_SIGNATURES(v4)
-#else
-SDTW_DECLARE_SIGNATURES(generic)
-#endif
+SDTW_EACH_ISA(SDTW_DECLARE_SIGNATURES)
