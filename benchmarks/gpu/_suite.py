@@ -100,7 +100,18 @@ def run(
     """
     chosen = files or [str(path.relative_to(root)) for path in in_order(root / "tests")]
     # What other packages warn of on this machine is no failure of ours.
-    words = ["pytest", f"--engine={engine}", "-v", "-W", "default", "--tb=short", "-p", "no:cacheprovider"]
+    words = [
+        "pytest",
+        f"--engine={engine}",
+        "-v",
+        "-m",
+        "",
+        "-W",
+        "default",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+    ]
     words += ["--color=no", "-o", f"faulthandler_timeout={MOST_SECONDS / 2:.0f}"]
 
     def commands() -> Iterator[tuple[str, Callable[[], _process.Command]]]:
