@@ -154,7 +154,7 @@ class Kernel:
 
 
 @functools.cache
-def build(spec: Spec, *, sanitize: bool = False, optimize: str = "-O2") -> Kernel:
+def build(spec: Spec, *, sanitize: bool = False, optimize: str = "-O1") -> Kernel:
     """The kernel of this specification for the host; `sanitize` makes undefined behaviour an error."""
     scheduler()
     twin = (FOLDER / "warp.hpp").read_text(encoding="utf-8")
