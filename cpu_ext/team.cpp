@@ -1,9 +1,10 @@
 // Threads that stay for the next call, because to start one costs as much as much of the work that is shared.
 //
-// A helper that has nothing to do looks for work for a few microseconds, then sleeps; after a tenth of a second it leaves.
-// Helpers belong to one process: a forked child, which has none of its parent's threads, hires its own. They hold nothing
-// of Python's and nothing that must be given back, and block all signals. One call at a time has them; calls that come
-// meanwhile, and calls from within a call, start threads of their own.
+// A helper that has nothing to do looks for work for a fifth of a millisecond, then sleeps (to wake it takes as long as
+// much of the work that is shared); after a tenth of a second it leaves. Helpers belong to one process: a forked child,
+// which has none of its parent's threads, hires its own. They hold nothing of Python's and nothing that must be given
+// back, and block all signals. One call at a time has them; calls that come meanwhile, and calls from within a call,
+// start threads of their own.
 #include "team.hpp"
 
 #include <signal.h>
@@ -79,7 +80,7 @@ class Helper {
         changed_.notify_all();
     }
     template <class Until> static void look(Until until) {
-        constexpr auto patience = std::chrono::microseconds(30);
+        constexpr auto patience = std::chrono::microseconds(200);
         const auto begin = std::chrono::steady_clock::now();
         do {
             for (int i = 0; i < 64; ++i) {
