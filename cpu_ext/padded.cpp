@@ -30,9 +30,6 @@ template <class T> double largest(const T *values, Index count) {
     return most >= infinite ? HUGE_VAL : static_cast<double>(std::bit_cast<T>(most));
 }
 
-template <class T> Index length_x(const Padded<T> &b, Index k) { return b.x_lengths ? b.x_lengths[k] : b.n; }
-template <class T> Index length_y(const Padded<T> &b, Index k) { return b.y_lengths ? b.y_lengths[k] : b.m; }
-
 std::vector<std::int64_t> even_offsets(Index count, Index step) {
     std::vector<std::int64_t> offsets;
     offsets.reserve(static_cast<std::size_t>(count + 1));
@@ -116,16 +113,6 @@ template <class T> class Packed {
     Index cells_ = 0;
 };
 
-template <class T> void fill_nan(const Padded<T> &batch, const PaddedGradients<T> &out, Index k) {
-    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    const Index n = length_x(batch, k), m = length_y(batch, k), d = batch.features;
-    if (out.value) out.value[k] = nan;
-    if (out.gamma) out.gamma[k] = nan;
-    if (out.x) std::fill_n(out.x + k * batch.n * d, n * d, nan);
-    if (out.y) std::fill_n(out.y + k * batch.m * d, m * d, nan);
-    for (Index i = 0; out.alignment && i < n; ++i) std::fill_n(out.alignment + (k * batch.n + i) * batch.m, m, nan);
-}
-
 // Series for a pairwise problem, packed without what lies behind their ends. A series that cannot be computed with
 // all others is replaced with zeros, and marked.
 template <class T> struct Series {
@@ -160,6 +147,16 @@ template <class T> struct Series {
 };
 
 }  // namespace
+
+template <class T> void fill_nan(const Padded<T> &batch, const PaddedGradients<T> &out, Index k) {
+    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+    const Index n = length_x(batch, k), m = length_y(batch, k), d = batch.features;
+    if (out.value) out.value[k] = nan;
+    if (out.gamma) out.gamma[k] = nan;
+    if (out.x) std::fill_n(out.x + k * batch.n * d, n * d, nan);
+    if (out.y) std::fill_n(out.y + k * batch.m * d, m * d, nan);
+    for (Index i = 0; out.alignment && i < n; ++i) std::fill_n(out.alignment + (k * batch.n + i) * batch.m, m, nan);
+}
 
 template <class T> bool is_usable(const Padded<T> &b, std::int64_t k) {
     const Index n = length_x(b, k), m = length_y(b, k);
@@ -230,6 +227,7 @@ void padded_pairwise(const Padded<T> &b, std::int64_t count_y, T *values, int n_
 #define SDTW_INSTANTIATE(T)                                                                           \
     template void padded_pairwise<T>(const Padded<T> &, std::int64_t, T *, int, std::atomic<bool> &); \
     template bool is_usable<T>(const Padded<T> &, std::int64_t);                                      \
+    template void fill_nan<T>(const Padded<T> &, const PaddedGradients<T> &, std::int64_t);           \
     template void padded_gradient<T>(const Padded<T> &, const PaddedGradients<T> &, int, std::atomic<bool> &);
 SDTW_INSTANTIATE(float)
 SDTW_INSTANTIATE(double)

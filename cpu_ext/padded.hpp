@@ -18,6 +18,13 @@ template <class T> struct Padded {
     Band band;
 };
 
+template <class T> std::int64_t length_x(const Padded<T> &b, std::int64_t k) {
+    return b.x_lengths ? b.x_lengths[k] : b.n;
+}
+template <class T> std::int64_t length_y(const Padded<T> &b, std::int64_t k) {
+    return b.y_lengths ? b.y_lengths[k] : b.m;
+}
+
 // Null pointers are not computed. value and gamma (the derivative with respect to it) are (count,); x, y and alignment
 // as the inputs, with zeros behind the end of a sample.
 template <class T> struct PaddedGradients {
@@ -47,7 +54,8 @@ template <class T>
 void padded_second_order(const Padded<T> &batch, const Cotangents<T> &direction, const SecondGradients<T> &out,
                          int n_threads, std::atomic<bool> &stop);
 
-// Which samples can be computed.
+// Which samples can be computed; and the answer for those that cannot.
 template <class T> bool is_usable(const Padded<T> &batch, std::int64_t sample);
+template <class T> void fill_nan(const Padded<T> &batch, const PaddedGradients<T> &out, std::int64_t sample);
 
 }  // namespace sdtw

@@ -11,8 +11,6 @@
 //
 // Memory: five tables of n·m doubles for each thread. Work: one sweep forward, one back, along the diagonals
 // (second_order/kernel.cpp).
-#include <limits>
-
 #include "dispatch.hpp"
 #include "lanes.hpp"
 #include "padded.hpp"
@@ -29,7 +27,7 @@ template <class T> class Samples {
         : batch_(batch), direction_(direction), out_(out) {}
 
     void run(Index k) {
-        const Index n = length_x(k), m = length_y(k), d = batch_.features;
+        const Index n = length_x(batch_, k), m = length_y(batch_, k), d = batch_.features;
         const double gamma = batch_.gammas[batch_.one_gamma ? 0 : k];
         const bool hard = is_hard(k, gamma);
         arena_.reset();
@@ -47,7 +45,7 @@ template <class T> class Samples {
             s.V = by_diagonals(direction_.alignment, k, n, m);
             s.change = numbers(cells);
         } else {
-            s.x = by_features(batch_.x, k * batch_.n, n, false),
+            s.x = by_features(batch_.x, k * batch_.n, n, false);
             s.wx = by_features(direction_.x, k * batch_.n, n, false);
             s.y = by_features(batch_.y, k * batch_.m, m, true), s.wy = by_features(direction_.y, k * batch_.m, m, true);
             s.grad_x = numbers(d * s.x_row), s.grad_y = numbers(d * s.y_row);
@@ -67,20 +65,7 @@ template <class T> class Samples {
         if (out_.gamma) out_.gamma[k] = static_cast<T>(gamma > 0 ? -s.spread / gamma : 0.0);
     }
 
-    // For a sample that cannot be computed.
-    void fill_nan(Index k) const {
-        constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-        const Index n = length_x(k), m = length_y(k), d = batch_.features;
-        if (out_.x) std::fill_n(out_.x + k * batch_.n * d, n * d, nan);
-        if (out_.y) std::fill_n(out_.y + k * batch_.m * d, m * d, nan);
-        for (Index i = 0; out_.costs && i < n; ++i) std::fill_n(out_.costs + (k * batch_.n + i) * batch_.m, m, nan);
-        if (out_.gamma) out_.gamma[k] = nan;
-    }
-
   private:
-    Index length_x(Index k) const { return batch_.x_lengths ? batch_.x_lengths[k] : batch_.n; }
-    Index length_y(Index k) const { return batch_.y_lengths ? batch_.y_lengths[k] : batch_.m; }
-
     double *numbers(Index count) {
         double *const zeros = arena_.take<double>(count);
         std::fill_n(zeros, count, 0.0);
@@ -89,7 +74,7 @@ template <class T> class Samples {
 
     // As the engine decides for the sample's gradient.
     bool is_hard(Index k, double gamma) const {
-        const Index n = length_x(k), m = length_y(k), d = batch_.features;
+        const Index n = length_x(batch_, k), m = length_y(batch_, k), d = batch_.features;
         const std::int64_t x_offsets[] = {0, n}, y_offsets[] = {0, m};
         const auto from = [](const T *base, Index offset) { return base ? base + offset : nullptr; };
         const Problem<T> problem{from(batch_.x, k * batch_.n * d),
@@ -165,7 +150,11 @@ void padded_second_order(const Padded<T> &b, const Cotangents<T> &direction, con
     std::atomic<Index> next{0};
     run_team(static_cast<int>(std::min<Index>(n_threads, b.count)), stop, [&](int) {
         Samples<T> samples(b, direction, out);
-        for (Index k; !stop && (k = next++) < b.count;) is_usable(b, k) ? samples.run(k) : samples.fill_nan(k);
+        for (Index k; !stop && (k = next++) < b.count;)
+            if (is_usable(b, k))
+                samples.run(k);
+            else
+                fill_nan(b, PaddedGradients<T>{nullptr, out.x, out.y, out.gamma, out.costs}, k);
     });
 }
 

@@ -10,23 +10,12 @@ from sktime_sdtw import GDTWAligner, gdtw
 
 torch = pytest.importorskip("torch")
 
+from gpu_marks import needs_gpu  # noqa: E402
+
 from sktime_sdtw.functional import capturable  # noqa: E402
 from sktime_sdtw.nn import DecDTW  # noqa: E402
 
-
-def _why_not():
-    if not torch.cuda.is_available():
-        return "torch sees no GPU"
-    from sktime_sdtw.cuda_ext._devices import device_indices
-
-    try:
-        device_indices("cuda")
-    except RuntimeError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(_why_not()), reason=_why_not())]
+pytestmark = needs_gpu
 
 
 def batch(name, n, m, d, size=3):

@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gpu_marks import needs_gpu  # noqa: E402
+
 from sktime_sdtw.functional import (  # noqa: E402
     capturable,
     cdist_soft_dtw,
@@ -17,20 +19,7 @@ from sktime_sdtw.functional import (  # noqa: E402
 )
 from sktime_sdtw.nn import SoftDTWLoss  # noqa: E402
 
-
-def _why_not():
-    if not torch.cuda.is_available():
-        return "torch sees no GPU"
-    from sktime_sdtw.cuda_ext._devices import device_indices
-
-    try:
-        device_indices("cuda")
-    except RuntimeError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(_why_not()), reason=_why_not())]
+pytestmark = needs_gpu
 
 LENGTHS = {"x_lengths": [40, 31, 1, 17], "y_lengths": torch.tensor([35, 2, 30, 12])}
 CALLS = {

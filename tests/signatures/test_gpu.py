@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gpu_marks import needs_gpu  # noqa: E402
+
 from sktime_sdtw.signatures import (  # noqa: E402
     Path,
     logsignature,
@@ -15,20 +17,7 @@ from sktime_sdtw.signatures import (  # noqa: E402
     signature_combine,
 )
 
-
-def _why_not():
-    if not torch.cuda.is_available():
-        return "torch sees no GPU"
-    from sktime_sdtw.cuda_ext._devices import device_indices
-
-    try:
-        device_indices("cuda")
-    except RuntimeError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(_why_not()), reason=_why_not())]
+pytestmark = needs_gpu
 
 LENGTHS = torch.tensor([60, 2, 31])
 CALLS = {
