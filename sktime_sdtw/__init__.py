@@ -1,4 +1,4 @@
-"""Soft-DTW for scikit-learn: distances, kernels, barycenters, clustering and classification of time series.
+"""Soft-DTW, signatures and continuous-time warping of time series, for scikit-learn and PyTorch.
 
 Public names are looked up on first use, so that ``import sktime_sdtw`` does no work and pulls in neither
 scikit-learn nor torch.
