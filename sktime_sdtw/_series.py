@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,9 @@ def _to_array(X: Any, name: str) -> Array:
         array = X.to_numpy()
         # A missing value of a nullable dtype is an object of its own. (pandas 2.0 cannot replace it in ints.)
         X = X.to_numpy(na_value=np.nan) if array.dtype == object else array
-    if isinstance(X, np.ma.MaskedArray):  # what is masked is missing, and asarray would bring it back
+    # What is masked is missing, and asarray would bring it back. Whoever has a masked array has imported its
+    # module; to do so here would take a good part of the time that a first call on a GPU may.
+    if "numpy.ma" in sys.modules and isinstance(X, np.ma.MaskedArray):
         X = (np.ma.asarray(X, dtype=np.float64) if X.dtype.kind in "biu" else X).filled(np.nan)
     try:
         return np.asarray(X)

@@ -1,4 +1,4 @@
-"""A GPU of nothing but host memory: enough of torch and of the driver to run the loader and its copies.
+"""GPUs of nothing but host memory: enough of torch and of the driver to run the loader and its copies.
 
 Work on a stream is kept back and done only when somebody waits for it, as late as a real GPU might do it.
 What reads its memory too early, or hands it out again too soon, therefore gets wrong numbers.
@@ -14,10 +14,10 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,13 +28,15 @@ _ONE_AT_A_TIME = threading.RLock()  # what is queued is done in its order, which
 
 
 class Stream:
-    """A queue of work; `cuda_stream` is its handle."""
+    """A queue of work on a device, which is given by its index; `cuda_stream` is its handle."""
 
     handles = itertools.count(0x1000)
+    known: ClassVar[weakref.WeakValueDictionary[int, Stream]] = weakref.WeakValueDictionary()
 
-    def __init__(self, device: Any = None) -> None:
-        self.device = device
+    def __init__(self, device: Any = 0) -> None:
+        self.device = getattr(device, "index", device)
         self.cuda_stream = next(self.handles)
+        self.known[self.cuda_stream] = self
         self._work: deque[Callable[[], None]] = deque()
 
     def add(self, work: Callable[[], None]) -> None:
@@ -87,14 +89,17 @@ class Storage:
 
 
 class Tensor:
-    """Flat memory with the few methods that the runtime uses."""
+    """Flat memory with the few methods that the runtime uses; pinned where it has no device."""
 
     def __init__(
-        self, torch: FakeTorch, array: np.ndarray, pinned: bool = False, storage: Storage | None = None
+        self, torch: FakeTorch, array: np.ndarray, device: Any = None, storage: Storage | None = None
     ) -> None:
-        self._torch, self._array, self.pinned, self._storage = torch, array, pinned, storage
-        self.dtype = f"torch.{array.dtype}"
-        self.device = types.SimpleNamespace(type="cuda", index=0)
+        self._torch, self._array, self._storage = torch, array, storage
+        self.dtype, self.device = f"torch.{array.dtype}", device
+
+    @property
+    def pinned(self) -> bool:
+        return self.device is None
 
     def data_ptr(self) -> int:
         return self._array.ctypes.data
@@ -114,10 +119,10 @@ class Tensor:
 
     def view(self, kind: Any) -> Tensor:
         array = self._array.reshape(-1) if kind == -1 else self._array.view(kind)
-        return Tensor(self._torch, array, storage=self._storage)
+        return Tensor(self._torch, array, self.device, self._storage)
 
     def __getitem__(self, which: slice) -> Tensor:
-        return Tensor(self._torch, self._array[which], self.pinned, self._storage)
+        return Tensor(self._torch, self._array[which], self.device, self._storage)
 
     def copy_(self, source: Tensor, non_blocking: bool) -> None:
         assert non_blocking
@@ -126,7 +131,7 @@ class Tensor:
         def work() -> None:
             self._array[:] = source._array
 
-        self._torch.stream.add(work)
+        self._torch.current_stream(source.device if self.pinned else self.device).add(work)
 
     @property
     def streams(self) -> list[Stream]:
@@ -148,7 +153,8 @@ class FakeTorch(types.ModuleType):
         self.limit, self.capability = limit, capability
         self.available, self.capturing, self.bad_fork, self.count = True, False, False, 2
         self.multiprocessors = 132
-        self.stream = Stream()
+        self._streams = [Stream(index) for index in range(self.count)]
+        self._of_thread = threading.local()
         self.pinned_bytes = self.uploads = 0
         for name in ("uint8", "int32", "int64", "float32", "float64"):
             setattr(self, name, np.dtype(name))
@@ -157,8 +163,8 @@ class FakeTorch(types.ModuleType):
             Stream=Stream,
             _is_in_bad_fork=lambda: self.bad_fork,
             current_device=lambda: 0,
-            current_stream=lambda device=None: self.stream,
-            device=lambda device: self._as_current(None),
+            current_stream=self.current_stream,
+            device=lambda device: nullcontext(),
             device_count=lambda: self.count,
             empty_cache=lambda: None,
             get_device_properties=self._properties,
@@ -170,6 +176,21 @@ class FakeTorch(types.ModuleType):
             stream=self._as_current,
         )
 
+    @property
+    def stream(self) -> Stream:
+        """The current one of the first device."""
+        return self.current_stream()
+
+    @stream.setter
+    def stream(self, stream: Stream) -> None:
+        self._streams[0] = stream
+
+    def current_stream(self, device: Any = 0) -> Stream:
+        """The current one of the calling thread."""
+        index = getattr(device, "index", device)
+        chosen: dict[int, Stream] = getattr(self._of_thread, "chosen", {})
+        return chosen.get(index, self._streams[index])
+
     def device(self, kind: str, index: int) -> Any:
         return types.SimpleNamespace(type=kind, index=index)
 
@@ -179,19 +200,24 @@ class FakeTorch(types.ModuleType):
         if pin_memory:
             self.pinned_bytes += count * np.dtype(dtype).itemsize
         array = np.full(count * np.dtype(dtype).itemsize, 0xFF, np.uint8).view(dtype)
-        return Tensor(self, array, pin_memory, None if pin_memory else Storage(array, self.stream))
+        if pin_memory:
+            return Tensor(self, array)
+        device = device or self.device("cuda", 0)
+        return Tensor(self, array, device, Storage(array, self.current_stream(device)))
 
     def zeros(self, count: int, dtype: Any, device: Any = None) -> Tensor:
-        tensor = self.empty(count, dtype)
-        self.stream.add(lambda: tensor._array.fill(0))
+        tensor = self.empty(count, dtype, device)
+        self.current_stream(tensor.device).add(lambda: tensor._array.fill(0))
         return tensor
 
     @contextmanager
-    def _as_current(self, stream: Stream | None) -> Any:
-        before = self.stream
-        self.stream = stream or before
-        yield
-        self.stream = before
+    def _as_current(self, stream: Stream) -> Any:
+        before = getattr(self._of_thread, "chosen", {})
+        self._of_thread.chosen = {**before, stream.device: stream}
+        try:
+            yield
+        finally:
+            self._of_thread.chosen = before
 
     def _properties(self, index: int) -> Any:
         major, minor = self.capability
@@ -208,15 +234,17 @@ class FakeDriver:
     """The functions of libcuda, called through ctypes as the real ones are.
 
     `launches` holds (function, blocks, threads, stream, context) of each. `kernel(pointers)` gets the
-    pointers to the arguments, and returns what is then queued on torch's stream; or, with `emulate`, kernels
-    are executed on the host.
+    pointers to the arguments, and returns what is then queued on the stream; or, with `emulate`, kernels
+    are executed on the host. A launch fails where function, stream and context are not of one device.
     """
 
     def __init__(self, torch: FakeTorch, version: int = 13000, devices: int = 2) -> None:
         self.torch, self.number, self.devices = torch, version, devices
         self.launches: list[tuple[int, ...]] = []
         self.images: list[bytes] = []
-        self.contexts: list[int] = []
+        self._homes: list[int] = []  # the context of each
+        self._loading = threading.Lock()
+        self._of_thread = threading.local()
         self.fail: dict[str, int] = {}
         self.kernel: Callable[[Any], Callable[[], None]] | None = None
         self.emulate = False
@@ -250,6 +278,12 @@ class FakeDriver:
     def _version(self, out: int) -> int:
         return self._put(out, ctypes.c_int, self.number)
 
+    @property
+    def contexts(self) -> list[int]:
+        """Those of the calling thread, the current one last."""
+        found: list[int] = self._of_thread.__dict__.setdefault("contexts", [])
+        return found
+
     def _push(self, context: int) -> int:
         self.contexts.append(context)
         return 0
@@ -259,16 +293,23 @@ class FakeDriver:
         return 0
 
     def _load(self, out: int, image: bytes) -> int:
-        self.images.append(image)
-        return self._put(out, ctypes.c_void_p, 0xF00 + 0x10 * len(self.images))
+        with self._loading:
+            self.images.append(image)
+            self._homes.append(self.contexts[-1])
+            return self._put(out, ctypes.c_void_p, 0xF00 + 0x10 * len(self.images))
 
     def _launch(self, function: int, *rest: Any) -> int:
-        blocks, threads, stream, pointers = rest[0], rest[3], rest[7] or 0, rest[8]
-        self.launches.append((function, blocks, threads, stream, self.contexts[-1]))
+        blocks, threads, handle, pointers = rest[0], rest[3], rest[7] or 0, rest[8]
+        self.launches.append((function, blocks, threads, handle, self.contexts[-1]))
+        if self.kernel is None and not self.emulate:
+            return 0
+        stream, home = Stream.known.get(handle), self._homes[(function - 0xF01) // 0x10 - 1]
+        if stream is None or not home == 0xC0 + stream.device == self.contexts[-1]:
+            return 400  # CUDA_ERROR_INVALID_HANDLE
         if self.emulate:
-            self.torch.stream.add(self._emulated(function, blocks, threads, pointers))
-        elif self.kernel is not None:
-            self.torch.stream.add(self.kernel(pointers))
+            stream.add(self._emulated(function, blocks, threads, pointers))
+        else:
+            stream.add(self.kernel(pointers))
         return 0
 
     def _emulated(self, function: int, blocks: int, threads: int, pointers: Any) -> Callable[[], None]:

@@ -337,11 +337,15 @@ def test_arguments_arrive_as_the_kernel_reads_them():
         np.bool_(True),
         np.uint64(2**64 - 1),
     ]
-    driver.launch(1, function, 1000, 256, 0x77, values)
+    stream = torch.current_stream(1).cuda_stream
+    driver.launch(1, function, 1000, 256, stream, values)
     assert seen == [[2**63 + 5, None, -7, -(2**40), np.float32(0.1), 0.1, 200, True, 2**64 - 1]]
-    assert library.launches == [(function, 1000, 256, 0x77, 0xC1)]  # on the context of device 1
+    assert library.launches == [(function, 1000, 256, stream, 0xC1)]  # on the context of device 1
     assert library.contexts == []
     assert library.images == [b"image"]
+    for other in (torch.current_stream(0).cuda_stream, 0x77):  # the stand-in is as strict as the driver
+        with pytest.raises(DriverError, match=r"\(400\)"):
+            driver.launch(1, function, 1, 32, other, values)
 
 
 @pytest.mark.parametrize("wrong", [1.5, True, "x", np.zeros(3), np.float16(1), [1]])
@@ -408,7 +412,7 @@ def test_up_through_a_kernel_and_down(gpu):
     result = runtime.download(buffer, (2, 3, 2))
     np.testing.assert_array_equal(result, expected.reshape(2, 3, 2))
     launch = gpu.library.launches[0]
-    assert launch[1:] == (4, 128, gpu.stream.cuda_stream, 0xC1)
+    assert launch[1:] == (4, 128, gpu.current_stream(1).cuda_stream, 0xC1)
     assert gpu.compiled == [(SCALE, "sm_90")]
 
 
@@ -461,7 +465,7 @@ def test_memory(gpu):
     with pytest.raises(DeviceMemoryError, match=r"GPU 0 has no 2 GiB left\. CUDA out of memory"):
         runtime.empty(2**28, np.float64)
     assert issubclass(DeviceMemoryError, MemoryError)
-    tensor = gpu.zeros(3, np.dtype(np.float32))
+    tensor = gpu.zeros(3, np.float32)
     buffer = runtime.wrap(tensor)
     assert (buffer.pointer, buffer.dtype, buffer.tensor) == (tensor.data_ptr(), np.float32, tensor)
 

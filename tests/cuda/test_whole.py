@@ -6,10 +6,13 @@ queued is done as late as possible; then the kernels are executed on the host.
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from fake_gpu import plugged_in
 from gpu_runtime import OnGpu
+from sktime_sdtw.cuda_ext import _pieces, _plan
 from sktime_sdtw.cuda_ext._runtime import DeviceMemoryError, cuda_runtime
 from sktime_sdtw.cuda_ext._signatures import PathBatch, SignatureEngine
 
@@ -48,6 +51,38 @@ def test_from_arrays_to_arrays(gpu, call):
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def each_takes_part(monkeypatch):
+    """The first piece of each device waits for that of the other one: none does all the work alone."""
+    attempt, together, here = _pieces._attempt, threading.Barrier(2), threading.local()
+
+    def attempt_together(*arguments):
+        if not hasattr(here, "met"):
+            here.met = together.wait(timeout=60)
+        return attempt(*arguments)
+
+    monkeypatch.setattr(_pieces, "_attempt", attempt_together)
+
+
+@pytest.mark.usefixtures("each_takes_part")
+@pytest.mark.parametrize("device", ["cuda:all", ["cuda:1", "cuda:0"]])
+def test_several_gpus_share_the_work(gpu, monkeypatch, device):
+    """Each on its own streams and in its own context, with its own copies of what all of them need."""
+    monkeypatch.setattr(_plan, "RESULT_BYTES", 60)
+    monkeypatch.setattr(_plan, "scratch_budget", lambda cells, memory: 3000)
+    x, y = X * 3, Y * 3
+    for call in (
+        lambda device: sdtw.pairwise_soft_dtw(x, y, gamma=[1.0, 0.1], device=device),
+        lambda device: sdtw.pairwise_soft_dtw(x, gamma=0.5, device=device),
+        lambda device: sdtw.paired_soft_dtw_gradient(x, y, wrt=("x", "y"), device=device),
+    ):
+        gpu.library.launches.clear()
+        found, expected = flat(call(device)), flat(call("cpu"))
+        assert {context for *_, context in gpu.library.launches} == {0xC0, 0xC1}
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def flat(result):
