@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from . import _kernel_numpy, _kernel_reference
+from ._calls import reference_gradient, transformable
 from ._kernel_numpy import Settings
 from ._torch import _front, _second, _tensor
 
@@ -106,7 +107,7 @@ def _keep(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _backward(ctx: Any, weights: Tensor) -> Any:
     x, y, x_lengths, y_lengths = ctx.saved_tensors
-    found = kernel_gradient_op(x, y, x_lengths, y_lengths, weights, *ctx.settings)
+    found = kernel_gradient_call(x, y, x_lengths, y_lengths, weights, *ctx.settings)
     return found[0], None if y is None else found[1], *[None] * 8
 
 
@@ -132,16 +133,31 @@ kernel_gradient_op.register_autograd(_gradient_backward, setup_context=_keep_gra
 
 def _vmap_kernel(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
     tensors = [_front(x, axis, info.batch_size) for x, axis in zip(inputs[:4], in_dims[:4], strict=True)]
-    return kernel_op(*tensors, *inputs[4:]), 0
+    return kernel_call(*tensors, *inputs[4:]), 0
 
 
 def _vmap_gradient(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
     tensors = [_front(x, axis, info.batch_size) for x, axis in zip(inputs[:5], in_dims[:5], strict=True)]
-    return kernel_gradient_op(*tensors, *inputs[5:]), (0, None if inputs[1] is None else 0)
+    return kernel_gradient_call(*tensors, *inputs[5:]), (0, None if inputs[1] is None else 0)
+
+
+def _reference(x, y, x_lengths, y_lengths, paired, *settings):  # type: ignore[no-untyped-def]
+    return _kernel_reference.kernel(x, y, x_lengths, y_lengths, paired, _settings(*settings))
+
+
+def _reference_gradient(  # type: ignore[no-untyped-def]
+    x, y, x_lengths, y_lengths, weights, paired, *settings
+):
+    def call(u: Tensor, v: Tensor | None) -> Tensor:
+        return _kernel_reference.kernel(u, v, x_lengths, y_lengths, paired, _settings(*settings))
+
+    return tuple(reference_gradient(call, [x, y], weights))
 
 
 kernel_op.register_vmap(_vmap_kernel)
 kernel_gradient_op.register_vmap(_vmap_gradient)
+kernel_call = transformable(kernel_op, _vmap_kernel, _reference, _keep, _backward)
+kernel_gradient_call = transformable(kernel_gradient_op, _vmap_gradient, _reference_gradient)
 
 
 def kernel(
@@ -155,4 +171,4 @@ def kernel(
 ) -> Tensor:
     """Values, as `_kernel_numpy.kernel`."""
     chosen = settings.static, settings.scale, *settings.refinement, settings.depth
-    return kernel_op(x, y, x_lengths, y_lengths, paired, *chosen)
+    return kernel_call(x, y, x_lengths, y_lengths, paired, *chosen)

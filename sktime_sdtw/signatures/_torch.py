@@ -92,7 +92,12 @@ def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 def to_numpy(x: Any) -> Any:
     """Return values without a graph, on the host."""
-    return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if not isinstance(x, Tensor):
+        return np.asarray(x)
+    if torch.compiler.is_compiling():
+        return x.detach().cpu().numpy()
+    with torch._C._DisableFuncTorch():  # inside a function that torch.func differentiates, detach() wraps
+        return x.detach().cpu().numpy()
 
 
 def asarray(x: Any, like: Tensor) -> Tensor:
