@@ -28,6 +28,7 @@ from ._runtime import Argument, Buffer, Runtime
 from ._sources import KernelSpec
 from ._specs import make_spec, make_sweep_spec, name_of
 
+EUCLIDEAN, MANHATTAN = 1, 2  # CostKind
 ALL_ROWS = np.iinfo(np.int64).max // 4
 
 
@@ -60,6 +61,11 @@ class Kernels:
     likely: tuple[int, ...] = ()
     look: bool = True
 
+    @property
+    def band_arguments(self) -> tuple[np.int32, np.float64]:
+        """Of all kernels that know bands."""
+        return np.int32(self.band), self.band_parameter
+
     def _spec(self, entry: str, **defines: str | int) -> KernelSpec:
         return make_spec(entry, name_of(self.store), tuple(defines.items()))
 
@@ -72,7 +78,7 @@ class Kernels:
         for method in self.likely:
             arithmetic = arithmetic_of(method, self.store)
             sweeps.append(self._sweep_spec("sweep", variant, arithmetic, PAIRED=int(paired)))
-        self._prepare(sweeps, variant, n_features, paired=paired)
+        self._prepare(sweeps, variant, n_features)
 
     def prepare_gradients(
         self, variant: Variant, n_features: int, wanted: Collection[str], chunks: bool
@@ -89,19 +95,16 @@ class Kernels:
         ]
         if variant.dim == 0:
             found += [self._products_spec(arithmetic, n_features)] if {"x", "y"} & set(wanted) else []
-        self._prepare(found, variant, n_features, paired=True)
+        self._prepare(found, variant, n_features)
 
-    def _prepare(self, sweeps: list[KernelSpec], variant: Variant, n_features: int, *, paired: bool) -> None:
+    def _prepare(self, sweeps: list[KernelSpec], variant: Variant, n_features: int) -> None:
         prepare = getattr(self.runtime, "prepare", None)  # emulated devices compile when they launch
         if prepare is None:
             return
         if variant.dim == 0:
             arithmetic = arithmetic_of(self.likely[0], self.store)
             sweeps = [*sweeps, self._table_spec(arithmetic, n_features, slope=False)]
-        prepare([*sweeps, self._spec("ranges"), self._classify_spec(paired)])
-
-    def _classify_spec(self, paired: bool) -> KernelSpec:
-        return self._spec("classify", COST=self.cost, BAND=self.band, PAIRED=int(paired))
+        prepare([*sweeps, self._spec("ranges"), self._spec("classify")])
 
     def _table_spec(self, arithmetic: Arithmetic, n_features: int, *, slope: bool) -> KernelSpec:
         products = _plan.on_tensor_cores(n_features, self.cost, arithmetic.real, self.runtime.capability)
@@ -111,7 +114,7 @@ class Kernels:
     def _products_spec(self, arithmetic: Arithmetic, n_features: int) -> KernelSpec:
         return self._spec(
             "products",
-            COST=self.cost if self.cost == 2 else 0,  # only Manhattan costs differ here: a sign
+            COST=self.cost if self.cost == MANHATTAN else 0,  # only Manhattan costs differ here: a sign
             REAL=name_of(arithmetic.real),
             FEATURE_TILE=_plan.feature_tile(n_features),
         )
@@ -170,15 +173,15 @@ class Kernels:
         seen = runtime.zeros(5, np.int32)
         threads = 128
         self._launch(
-            self._classify_spec(paired),
+            self._spec("classify"),
             _plan.grid_blocks(_plan.ceil_div(n_pairs, threads), runtime.multiprocessors),
             threads,
             [
                 *(x.low, x.high, y.low, y.high, np.int32(x.parts), np.int32(y.parts)),
                 *(x.device_offsets, y.device_offsets, *(lists or (None, None))),
                 *(np.int64(n_x), np.int64(len(y)), np.int64(x.n_features)),
-                *(self.gammas, np.int32(self.n_gammas), self.scale, self.band_parameter),
-                *(methods, seen, out),
+                *(self.gammas, np.int32(self.n_gammas), np.int32(paired), np.int32(self.cost), self.scale),
+                *(*self.band_arguments, methods, seen, out),
             ],
         )
         if not self.look:
@@ -247,10 +250,11 @@ class Kernels:
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(x)), np.int64(len(y))),
                 *(np.int64(0), np.int64(len(x)), np.int64(0), np.int64(run), np.int32(upper)),
                 *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
-                *(self.scale, self.band_parameter, None, None, None, None, np.int64(0), np.int64(ALL_ROWS)),
+                *(self.scale, *self.band_arguments, None, None, None, None),
+                *(np.int64(0), np.int64(ALL_ROWS)),
                 *(np.int64(0), None, None, None, None, None, None, None),
                 *(edge_m, edge_e, row_offsets, progress, ticket, out, np.int64(groups)),
-                *(np.int32(variant.strips), None, np.int64(0)),
+                *(np.int32(variant.lanes), np.int32(variant.strips), None, np.int64(0)),
             ],
         )
 
@@ -290,12 +294,12 @@ class Kernels:
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(groups), np.int64(groups)),
                 *(np.int64(0), np.int64(groups), np.int64(0), np.int64(1), np.int32(0)),
                 *(self.gammas, np.int32(self.n_gammas), methods, np.int32(arithmetic.method)),
-                *(self.scale, self.band_parameter, table, tables, tiles, device["table_tiles"]),
+                *(self.scale, *self.band_arguments, table, tables, tiles, device["table_tiles"]),
                 *(np.int64(rows[0]), np.int64(rows[1]), np.int64(pairs.plan.skew)),
                 *(enters.m, enters.e, leaves.m, leaves.e, device["columns"]),
                 *(kept.m if kept else None, kept.e if kept else None),
                 *(edges.m, edges.e, device["whole_edges"], progress, ticket, out, np.int64(groups)),
-                *(np.int32(variant.strips), ends, np.int64(keep_begin)),
+                *(np.int32(variant.lanes), np.int32(variant.strips), ends, np.int64(keep_begin)),
             ],
         )
 
@@ -321,12 +325,13 @@ class Kernels:
             _plan.SWEEP_THREADS,
             [
                 *(x.values, y.values, x.device_offsets, y.device_offsets, np.int64(len(pairs)), self.gammas),
-                *(methods, np.int32(arithmetic.method), self.scale, self.band_parameter, table),
+                *(methods, np.int32(arithmetic.method), self.scale, *self.band_arguments, table),
                 *(*pairs.places(rows), device["table_tiles"], np.int64(rows[0]), np.int64(rows[1])),
                 *(np.int64(pairs.plan.skew), kept.m, kept.e),
                 *(flows.up, flows.diag, device["columns"], flows.edge_left, flows.edge_diag),
                 *(device["whole_edges"], progress, ticket, flows.grad_x, flows.grad_y, flows.alignment),
-                *(flows.alignment_offsets, flows.expected_cost, flows.entropy, np.int32(strips)),
+                *(flows.alignment_offsets, flows.expected_cost, flows.entropy),
+                *(np.int32(variant.lanes), np.int32(strips)),
             ],
         )
 
@@ -370,7 +375,10 @@ class Kernels:
         return self.runtime.download(out, (rows, 2))
 
     def _sweep_spec(self, entry: str, variant: Variant, arithmetic: Arithmetic, **more: int) -> KernelSpec:
-        kind = (name_of(self.store), self.cost if variant.dim else 0, self.band)
+        cost = self.cost if variant.dim else 0
+        if variant.dim == 1 and cost == EUCLIDEAN:
+            cost = MANHATTAN  # the same of one feature
+        kind = (name_of(self.store), cost, self.band != 0)
         return make_sweep_spec(entry, kind, variant, arithmetic, tuple(more.items()))
 
     def _counters(self, groups: int, variant: Variant) -> tuple[Buffer, Buffer | None]:

@@ -172,7 +172,7 @@ class _Chunks:
             self.blocks,
             self.threads,
             [
-                *self._problem(self.kernels.band_parameter),
+                *self._problem(*self.kernels.band_arguments),
                 *(self.first, self.second, device["tables"], np.int64(rows[0]), np.int64(rows[1])),
                 *(*self._state(number - 1), *self._state(None if keep else number), device["columns"]),
                 *(self.kept if keep else None, device["tiles"], self.edge, self.edge_e, device["edges"]),
@@ -247,12 +247,12 @@ def costs_spec(kernels: Kernels, arithmetic: Arithmetic, *, weights: bool) -> Ke
 
 
 def sweep_spec(kernels: Kernels, name: str, arithmetic: Arithmetic) -> KernelSpec:
-    """The kernel second_order_sweep.cu or second_order_reverse.cu; the latter has no use for the band."""
+    """The kernel second_order_sweep.cu or second_order_reverse.cu; the latter has no use for a band."""
     return kernels._spec(
         f"second_order_{name}",
         REAL=name_of(arithmetic.real),
         HARD=int(arithmetic.hard),
-        BAND=kernels.band if name == "sweep" else 0,
+        BAND=int(name == "sweep" and kernels.band != 0),
         TILE_ROWS=1,
         TILE_COLS=COLUMNS,
     )

@@ -24,8 +24,8 @@ _DEFAULTS: dict[str, str | int] = {
     "DIM": 0,
     "TILE_ROWS": 4,
     "TILE_COLS": 4,
-    "LANES": 32,
     "PAIRED": 1,
+    "SHARED": 0,
     "MULTI": 0,
     "KEEP": 0,
 }
@@ -42,22 +42,22 @@ def make_spec(entry: str, store: str, defines: tuple[tuple[str, str | int], ...]
 @functools.cache
 def make_sweep_spec(
     entry: str,
-    kind: tuple[str, int, int],
+    kind: tuple[str, int, bool],
     variant: Variant,
     arithmetic: Arithmetic,
     more: tuple[tuple[str, int], ...],
 ) -> KernelSpec:
-    """A kernel that works in tiles; `kind` is the type of the series, the cost and the band."""
-    store, cost, band = kind
+    """A kernel that works in tiles; `kind`: the type of the series, the cost, and whether there is a band."""
+    store, cost, banded = kind
     defines: dict[str, str | int] = {
         "REAL": name_of(arithmetic.real),
         "HARD": int(arithmetic.hard),
         "COST": cost,
-        "BAND": band,
+        "BAND": int(banded),
         "DIM": variant.dim,
         "TILE_ROWS": variant.tile_rows,
         "TILE_COLS": variant.tile_cols,
-        "LANES": variant.lanes,
+        "SHARED": int(variant.lanes < 32),
         "MULTI": int(variant.multi),
         **dict(more),
     }

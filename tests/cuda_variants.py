@@ -26,10 +26,10 @@ TYPES = (("float32", 0), ("float32", 1), ("float32", 2), ("float32", 3), ("float
 STORES = ("float32", "float64")
 REALS = (("float32", 0), ("float32", 1), ("float64", 0))
 COSTS = (0, 1, 2, 3, 4)
-BANDS = (0, 1, 2, 3)
+BANDS = (0, 1)  # none, or one; which one is told when it runs
 # (channels, depth) of signatures: the words of a thread in several levels, in one, and in tiles.
 SIGNATURES = ((1, 3), (2, 6), (3, 4), (4, 6), (6, 3), (8, 3), (8, 5), (12, 2))
-STRIPS = ("8 lanes", "16 lanes", "32 lanes", "several")
+STRIPS = ("shared", "one", "several")  # several to a warp, one of a pair, several of a pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +102,8 @@ def _kernels_for(store: str, cost: int, band: int) -> _kernels.Kernels:
 def _variant(dim: int, strips: str, *, paired: bool, wide: bool) -> _plan.Variant:
     """What the plan chooses where series are as long as `strips` says."""
 
-    def choose(longest: int) -> _plan.Variant:
-        return _plan.choose_variant(dim, longest, 10**9, 1, paired=paired, wide=wide)
-
-    cols = choose(1).tile_cols
-    lanes = {"8 lanes": 8, "16 lanes": 16, "32 lanes": 32, "several": 33}[strips]
-    return choose(cols * lanes)
+    groups, longest = {"shared": (10**9, 1), "one": (1, 1), "several": (1, 10**4)}[strips]
+    return _plan.choose_variant(dim, longest, groups, 1, paired=paired, wide=wide)
 
 
 def _sweep(
@@ -161,10 +157,6 @@ def _tensor_table(cost: int, slope: int) -> KernelSpec | None:
 def _products(real: tuple[str, int], cost: int, tile: int) -> KernelSpec | None:
     kernels = _kernels_for(real[0], cost, 0)
     return kernels._spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile)
-
-
-def _classify(store: str, cost: int, band: int, paired: int) -> KernelSpec | None:
-    return _kernels_for(store, cost, band)._spec("classify", COST=cost, BAND=band, PAIRED=paired)
 
 
 def _second_costs(kind: tuple[str, int], cost: int, weights: int) -> KernelSpec | None:
@@ -270,7 +262,7 @@ FAMILIES = (
         {"general": (False, True)},
         lambda general: _gdtw.make_gdtw_spec("gdtw_backward", general),
     ),
-    Family("classify", {"store": STORES, "cost": COSTS, "band": BANDS, "paired": (0, 1)}, _classify),
+    Family("classify", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("classify")),
     Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
     Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
 )
@@ -279,13 +271,13 @@ FAMILIES = (
 def typical() -> dict[str, KernelSpec]:
     """The variants that most of the work is done by, named."""
     single, double, wide, hard = TYPES[0], TYPES[4], TYPES[1], TYPES[2]
-    one, several = "32 lanes", "several"
+    shared, one, several = STRIPS
     large = _plan.MOST_DIM_VALUE + 1
     chosen = {
         "values, d = 1": _window(single, 0, 1, 0, one),
-        "values, d = 1, series share warps": _window(single, 0, 1, 0, "8 lanes"),
+        "values, d = 1, series share warps": _window(single, 0, 1, 0, shared),
         "values, d = 1, long series": _window(single, 0, 1, 0, several),
-        "values, d = 1, Sakoe-Chiba": _window(single, 0, 1, 1, one),
+        "values, d = 1, band": _window(single, 0, 1, 1, one),
         "values, d = 1, hard": _window(hard, 0, 1, 0, one),
         "values, d = 1, computed in double": _window(wide, 0, 1, 0, one),
         "values, d = 1, double": _window(double, 0, 1, 0, one),
@@ -309,7 +301,7 @@ def typical() -> dict[str, KernelSpec]:
         "second order, costs": _second_costs(single, 0, 0),
         "second order, weights, gak": _second_costs(single, 3, 1),
         "second order, sweep": _second("sweep", single),
-        "second order, sweep, Sakoe-Chiba": _second("sweep", single, 1),
+        "second order, sweep, band": _second("sweep", single, 1),
         "second order, sweep, double": _second("sweep", double),
         "second order, reverse": _second("reverse", single),
         "second order, reverse, double": _second("reverse", double),
@@ -336,7 +328,7 @@ def typical() -> dict[str, KernelSpec]:
         "warps, squared losses": _gdtw.make_gdtw_spec("gdtw", False),
         "warps, all losses": _gdtw.make_gdtw_spec("gdtw", True),
         "gradients of warps, squared losses": _gdtw.make_gdtw_spec("gdtw_backward", False),
-        "methods": _classify("float32", 0, 0, 0),
+        "methods": FAMILIES[-3].spec("float32"),
         "ranges of series": FAMILIES[-2].spec("float32"),
         "spans of a path": FAMILIES[-1].spec("float32"),
     }

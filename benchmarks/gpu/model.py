@@ -258,7 +258,7 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
         products = cells * (sizes.d if spec.entry != "tensor_table" else -(-sizes.d // 16) * 16)
         clocks = products / kernel.units / 32 * kernel.clocks + cells / CELLS_OF_WARP * kernel.once
         return LAUNCH + max(clocks / schedulers / CLOCK, traffic)
-    lanes = defines["LANES"]
+    lanes = int(values["lanes_of_strip"])
     rows = -(-max(of_strips) // defines["TILE_ROWS"])
     share = sum(of_strips) / len(of_strips) / max(of_strips)  # of the strip with the most rows, that all have
     if spec.entry == "reverse":

@@ -1,7 +1,6 @@
 // Pairs of series: their lengths, and the columns of each row that the band admits.
-// The twin of cpu_ext/pairs.hpp; BAND is a BandKind (0 none, 1 Sakoe-Chiba, 2 relative Sakoe-Chiba, 3 Itakura).
+// The twin of cpu_ext/pairs.hpp. BAND says whether there is a band; which one, a BandKind, the caller says.
 
-#define BAND_NONE 0
 #define BAND_SAKOE_CHIBA 1
 #define BAND_RELATIVE 2
 #define BAND_ITAKURA 3
@@ -65,47 +64,37 @@ struct BandRow {
 // The band of one pair: what its rows share.
 struct PairBand {
     int64 n, m;
-    int64 low, high;     // Sakoe-Chiba: row i has the columns i + low <= j < i + high
-    double steep, flat;  // Itakura: slopes of the lines, in cells
+    int kind;
+    // Sakoe-Chiba: row i has the columns i + low <= j < i + high. Itakura: the bits of the slopes of the lines, in cells.
+    int64 low, high;
+    DEVICE double flat() const { return from_bits(low); }
+    DEVICE double steep() const { return from_bits(high); }
 };
 
-DEVICE int64 band_radius(double parameter, int64 n, int64 m) {
-#if BAND == BAND_SAKOE_CHIBA
-    return static_cast<int64>(minimum(parameter, 1e15));
-#else
+DEVICE int64 band_radius(int kind, double parameter, int64 n, int64 m) {
+    if (kind == BAND_SAKOE_CHIBA) return static_cast<int64>(minimum(parameter, 1e15));
     // 0.29 of 100 is 28.999999999999996: the small term gives the 29 that was meant.
     return static_cast<int64>(floor(parameter * static_cast<double>(maximum(n, m)) + 1e-9));
-#endif
 }
 
-DEVICE PairBand make_band(double parameter, int64 n, int64 m) {
-    PairBand band = {n, m, 0, m, 0.0, 0.0};
-#if BAND == BAND_SAKOE_CHIBA || BAND == BAND_RELATIVE
-    const int64 radius = band_radius(parameter, n, m);
-    band.low = minimum(int64(0), m - n) - radius;
-    band.high = maximum(int64(0), m - n) + radius + 1;
-#elif BAND == BAND_ITAKURA
-    const double last_i = static_cast<double>(n - 1), last_j = static_cast<double>(m - 1);
-    band.steep = parameter * last_j / last_i;  // not used where n == 1
-    band.flat = last_j / (parameter * last_i);
-#endif
-    return band;
+DEVICE PairBand make_band(int kind, double parameter, int64 n, int64 m) {
+    if (kind == BAND_ITAKURA) {
+        const double last_i = static_cast<double>(n - 1), last_j = static_cast<double>(m - 1);  // not used where n == 1
+        return {n, m, kind, as_bits(last_j / (parameter * last_i)), as_bits(parameter * last_j / last_i)};
+    }
+    const int64 radius = band_radius(kind, parameter, n, m);
+    return {n, m, kind, minimum(int64(0), m - n) - radius, maximum(int64(0), m - n) + radius + 1};
 }
 
 DEVICE BandRow band_row(const PairBand &band, int64 i) {
-#if BAND == BAND_NONE
-    return {0, band.m};
-#elif BAND == BAND_ITAKURA
+    if (band.kind != BAND_ITAKURA) return {maximum(int64(0), i + band.low), minimum(band.m, i + band.high)};
     if (band.n == 1) return {0, band.m};
     // Between lines of slope s and 1/s (of the table's diagonal) through both corners. The small shift keeps cells
     // that lie on a line inside, whatever the rounding.
     const double last_i = static_cast<double>(band.n - 1), last_j = static_cast<double>(band.m - 1);
     const double row = static_cast<double>(i), shift = 1e-9;
-    const double lowest = maximum(band.flat * row, last_j - band.steep * (last_i - row));
-    const double highest = minimum(band.steep * row, last_j - band.flat * (last_i - row));
+    const double lowest = maximum(band.flat() * row, last_j - band.steep() * (last_i - row));
+    const double highest = minimum(band.steep() * row, last_j - band.flat() * (last_i - row));
     return {maximum(int64(0), static_cast<int64>(ceil(lowest - shift))),
             minimum(band.m, static_cast<int64>(floor(highest + shift)) + 1)};
-#else
-    return {maximum(int64(0), i + band.low), minimum(band.m, i + band.high)};
-#endif
 }

@@ -38,32 +38,32 @@ struct Kept {
 
 KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
                     const int64 *__restrict__ y_offsets, int64 n_pairs, const double *__restrict__ gammas,
-                    const uint8 *__restrict__ methods, int method, double scale, double band_parameter, REAL *table,
-                    const int64 *__restrict__ strip_places, const int64 *__restrict__ tile_places,
+                    const uint8 *__restrict__ methods, int method, double scale, int band_kind, double band_parameter,
+                    REAL *table, const int64 *__restrict__ strip_places, const int64 *__restrict__ tile_places,
                     const int64 *__restrict__ column_tiles, int64 row_begin, int64 row_end, int64 skew,
                     const REAL *__restrict__ keep_m, const EXPONENT *__restrict__ keep_e, REAL *__restrict__ flow_up,
                     REAL *__restrict__ flow_diag, const int64 *__restrict__ column_offsets, REAL *edge_left,
                     REAL *edge_diag, const int64 *__restrict__ row_offsets, int *progress, int *ticket, STORE *grad_x,
                     STORE *__restrict__ grad_y, STORE *__restrict__ alignment,
                     const int64 *__restrict__ alignment_offsets, double *__restrict__ expected_cost,
-                    double *__restrict__ entropy, int max_strips) {
-    const int64 tasks_of_rank = (n_pairs + GROUPS_IN_WARP - 1) / GROUPS_IN_WARP;
-    const int l = lane() % LANES;
+                    double *__restrict__ entropy, int lanes_of_strip, int max_strips) {
+    const int lanes = SHARED ? lanes_of_strip : 32, in_warp = 32 / lanes, l = lane() % lanes;
+    const int64 tasks_of_rank = (n_pairs + in_warp - 1) / in_warp;
     for (;;) {
         int taken = 0;
         if (lane() == 0) taken = atomic_add(ticket, 1);
         const int64 task = shuffle(taken, 0);
         if (task >= tasks_of_rank * max_strips) return;
         const int rank = (int)(task / tasks_of_rank);  // strips counted from the right
-        const int64 index = task % tasks_of_rank * GROUPS_IN_WARP + lane() / LANES;
+        const int64 index = task % tasks_of_rank * in_warp + lane() / lanes;
         const bool valid = index < n_pairs;
         const int64 k = valid ? index : 0;
         const int64 n = series_length(x_offsets, k), m = series_length(y_offsets, k);
-        const int strips = (int)((m + LANES * TILE_COLS - 1) / (LANES * TILE_COLS)), strip = strips - 1 - rank;
-        const int64 strip_col = (int64)maximum(strip, 0) * LANES * TILE_COLS, first_col = strip_col + l * TILE_COLS;
+        const int strips = (int)((m + lanes * TILE_COLS - 1) / (lanes * TILE_COLS)), strip = strips - 1 - rank;
+        const int64 strip_col = (int64)maximum(strip, 0) * lanes * TILE_COLS, first_col = strip_col + l * TILE_COLS;
         const ChunkRows chunk = rows_of_strip(row_begin, row_end, skew, maximum(strip, 0), n);
         const bool works = valid && strip >= 0 && first_col < m && chunk.begin < chunk.end && methods[k] == method;
-        const int last_lane = (int)minimum((m - strip_col + TILE_COLS - 1) / TILE_COLS, (int64)LANES) - 1;
+        const int last_lane = (int)minimum((m - strip_col + TILE_COLS - 1) / TILE_COLS, (int64)lanes) - 1;
         const int columns = (int)minimum(m - first_col, (int64)TILE_COLS);
         const int tiles = works ? (int)((chunk.end - chunk.begin + TILE_ROWS - 1) / TILE_ROWS) : 0;
         const int64 place = works ? column_tiles[k] + strip : 0;
@@ -89,7 +89,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         REAL *tile_table = table + strip_places[place] + (int64)tiles * TILE_ROWS * stride + l * TILE_COLS;
 #endif
 #if BAND
-        const PairBand band = make_band(band_parameter, n, m);
+        const PairBand band = make_band(band_kind, band_parameter, n, m);
 #endif
         const int64 flow = column_offsets[k] + first_col, edge = row_offsets[k];
         REAL below_up[TILE_COLS], below_diag[TILE_COLS], out_left[TILE_ROWS], out_diag[TILE_ROWS], pending = 0;
@@ -164,13 +164,13 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             REAL in_left[TILE_ROWS], in_diag[TILE_ROWS];
 #pragma unroll
             for (int r = 0; r < TILE_ROWS; ++r) {
-                in_left[r] = shuffle_down(out_left[r], 1, LANES);
-                in_diag[r] = shuffle_down(out_diag[r], 1, LANES);
+                in_left[r] = shuffle_down(out_left[r], 1);
+                in_diag[r] = shuffle_down(out_diag[r], 1);
 #if DIM > 0
 #pragma unroll
                 for (int d = 0; d < DIM; ++d) {
-                    sum_x[r][d] = shuffle_down(sum_x[r][d], 1, LANES);
-                    costs.x[r][d] = shuffle_down(costs.x[r][d], 1, LANES);
+                    sum_x[r][d] = shuffle_down(sum_x[r][d], 1);
+                    costs.x[r][d] = shuffle_down(costs.x[r][d], 1);
                 }
 #endif
             }
@@ -346,7 +346,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         }
 #if SUMS
 #pragma unroll
-        for (int other = LANES / 2; other > 0; other /= 2) {
+        for (int other = lanes / 2; other > 0; other /= 2) {
             total_cost += shuffle_xor(total_cost, other);
             total_entropy += shuffle_xor(total_entropy, other);
         }

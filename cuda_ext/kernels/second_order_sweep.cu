@@ -20,7 +20,7 @@
 
 KERNEL void __launch_bounds__(MOST_THREADS)
     second_order_sweep(const int64 *__restrict__ x_offsets, const int64 *__restrict__ y_offsets, int64 n_pairs,
-                       const double *__restrict__ gammas, const uint8 *__restrict__ methods, int method,
+                       const double *__restrict__ gammas, const uint8 *__restrict__ methods, int method, int band_kind,
                        double band_parameter, const REAL *__restrict__ costs, const REAL *__restrict__ changes,
                        const int64 *__restrict__ table_offsets, int64 row_begin, int64 row_end,
                        const REAL *__restrict__ state_in, const EXPONENT *__restrict__ state_in_e,
@@ -39,7 +39,7 @@ KERNEL void __launch_bounds__(MOST_THREADS)
         if (methods[pair] != method || row_begin >= row_stop) continue;
         const int rows = (int)(row_stop - row_begin);
 #if BAND
-        const PairBand band = make_band(band_parameter, n, m);
+        const PairBand band = make_band(band_kind, band_parameter, n, m);
 #endif
         for (int64 panel = 0; panel < m; panel += (int64)block_size() * TILE_COLS) {
             const int64 first_col = panel + t * TILE_COLS;

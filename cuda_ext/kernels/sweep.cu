@@ -1,4 +1,4 @@
-// Values: a wavefront of tiles runs through each table, one warp (or LANES lanes of one) for a strip of columns.
+// Values: a wavefront of tiles runs through each table, one warp (or some lanes of one) for a strip of columns.
 //
 // Lane l owns TILE_COLS columns, in registers; in each step it takes TILE_ROWS rows of them, one step behind the lane to
 // its left, which hands it by shuffles its last column, the rows of x, and what rows they are. The series of x stream
@@ -22,7 +22,7 @@ struct Place {
 KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
                   const int64 *__restrict__ y_offsets, int64 n_x, int64 n_y, int64 first_x, int64 last_x, int64 first_y,
                   int64 run, int upper, const double *__restrict__ gammas, int n_gammas,
-                  const uint8 *__restrict__ methods, int method, double scale, double band_parameter,
+                  const uint8 *__restrict__ methods, int method, double scale, int band_kind, double band_parameter,
                   const REAL *__restrict__ table, const int64 *__restrict__ strip_places,
                   const int64 *__restrict__ tile_places, const int64 *__restrict__ column_tiles, int64 row_begin,
                   int64 row_end, int64 skew, const REAL *__restrict__ state_in_m,
@@ -30,16 +30,17 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                   EXPONENT *__restrict__ state_out_e, const int64 *__restrict__ column_offsets,
                   REAL *__restrict__ keep_m, EXPONENT *__restrict__ keep_e, REAL *edge_m, EXPONENT *edge_e,
                   const int64 *__restrict__ row_offsets, int *progress, int *ticket, STORE *__restrict__ out,
-                  int64 groups, int max_strips, const int64 *__restrict__ chunk_ends, int64 keep_begin) {
-    const int64 all_groups = groups * n_gammas, tasks_of_strip = (all_groups + GROUPS_IN_WARP - 1) / GROUPS_IN_WARP;
-    const int l = lane() % LANES;
+                  int64 groups, int lanes_of_strip, int max_strips, const int64 *__restrict__ chunk_ends,
+                  int64 keep_begin) {
+    const int lanes = SHARED ? lanes_of_strip : 32, in_warp = 32 / lanes, l = lane() % lanes;
+    const int64 all_groups = groups * n_gammas, tasks_of_strip = (all_groups + in_warp - 1) / in_warp;
     for (;;) {
         int taken = 0;
         if (lane() == 0) taken = atomic_add(ticket, 1);
         const int64 task = shuffle(taken, 0);
         if (task >= tasks_of_strip * max_strips) return;
         const int strip = (int)(task / tasks_of_strip);
-        const int64 index = task % tasks_of_strip * GROUPS_IN_WARP + lane() / LANES;
+        const int64 index = task % tasks_of_strip * in_warp + lane() / lanes;
         const bool valid = index < all_groups;
         const int g = valid ? (int)(index / groups) : 0;
         const int64 group = valid ? index % groups : 0;
@@ -52,7 +53,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
         // Of the strip; the end may lie beyond that of the series.
         const ChunkRows chunk = rows_of_strip(row_begin, row_end, skew, strip, row_end);
-        const int64 m = series_length(y_offsets, j), first_col = ((int64)strip * LANES + l) * TILE_COLS;
+        const int64 m = series_length(y_offsets, j), first_col = ((int64)strip * lanes + l) * TILE_COLS;
+        const bool has_columns = valid && first_col - l * TILE_COLS < m;  // the strip
         const bool works = valid && first_col < m, owns_end = works && m <= first_col + TILE_COLS;
         const double gamma = gammas[g];
         const REAL factor = exponent_factor(gamma, scale);
@@ -70,7 +72,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 row_stop = minimum(chunk.end, n);
                 fresh = true;
             }
-            if (row >= row_stop || !(valid && (int64)strip * LANES * TILE_COLS < m)) return place;
+            if (row >= row_stop || !has_columns) return place;
             place.left = (int)minimum(n - row, (int64)1 << 30);
             place.series = fresh ? ~(int)(i - first_i) : (int)(i - first_i);
             row += TILE_ROWS;
@@ -120,7 +122,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         // By how many tiles the strip to the left began further down.
         const int tiles_ahead =
             strip > 0 ? (int)((maximum(row_begin - skew * (strip - 1), (int64)0) - chunk.begin) / TILE_ROWS) : 0;
-        const bool hands_on = l == LANES - 1 && works && first_col + TILE_COLS < m;
+        const bool hands_on = l == lanes - 1 && works && first_col + TILE_COLS < m;
         int seen = 0;
 #endif
         Place place = {0, 0};
@@ -171,14 +173,14 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         for (;;) {
             Number left[TILE_ROWS];
 #pragma unroll
-            for (int r = 0; r < TILE_ROWS; ++r) left[r] = from_left(right[r], LANES);
-            place.left = shuffle_up(place.left, 1, LANES);
-            place.series = shuffle_up(place.series, 1, LANES);
+            for (int r = 0; r < TILE_ROWS; ++r) left[r] = from_left(right[r]);
+            place.left = shuffle_up(place.left, 1);
+            place.series = shuffle_up(place.series, 1);
 #if DIM > 0
 #pragma unroll
             for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
-                for (int k = 0; k < DIM; ++k) costs.x[r][k] = shuffle_up(costs.x[r][k], 1, LANES);
+                for (int k = 0; k < DIM; ++k) costs.x[r][k] = shuffle_up(costs.x[r][k], 1);
 #endif
             if (l == 0) {
                 place = ahead;
@@ -206,7 +208,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 corner = no_path();
                 if (chunk.begin == 0 && first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
 #if BAND
-                band = make_band(band_parameter, series_length(x_offsets, of_x), m);
+                band = make_band(band_kind, band_parameter, series_length(x_offsets, of_x), m);
 #endif
 #if PAIRED
                 if (chunk.begin > 0) {

@@ -1,6 +1,5 @@
 // A tile of TILE_ROWS x TILE_COLS cells, the work of one lane in one step of the wavefront, all in registers.
 
-#define GROUPS_IN_WARP (32 / LANES)                     // pairs, or runs of pairs, that a warp works on side by side
 #define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)  // numbers of a kept tile: top, left, corner
 #define FINISHED (1 << 30)                              // progress of a strip that waits for nobody any more
 
@@ -139,4 +138,4 @@ DEVICE void sweep_tile(Number (&top)[TILE_COLS], Number (&left)[TILE_ROWS], Numb
 }
 
 // A number from the lane to the left.
-DEVICE Number from_left(Number z, int lanes) { return {shuffle_up(z.m, 1, lanes), shuffle_up(z.e, 1, lanes)}; }
+DEVICE Number from_left(Number z) { return {shuffle_up(z.m, 1), shuffle_up(z.e, 1)}; }
