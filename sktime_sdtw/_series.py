@@ -22,6 +22,12 @@ _AXES_SINGLE = (
     "pass the transpose (sktime_sdtw.from_channels_first does so for many series)."
 )
 
+_HOST_ONLY = (
+    "pass {}. (Values, derivatives and alignments of single, paired and all pairs of series, "
+    "pairwise_soft_dtw say, and sktime_sdtw.functional take it as it is.)"
+)
+_CUDA = 2  # kDLCUDA
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SeriesBatch:
@@ -189,12 +195,24 @@ def is_list(X: Any) -> bool:
     return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
+def lies_on_gpu(X: Any) -> bool:
+    """Whether an array, of torch or of anything that speaks DLPack, lies on a CUDA device."""
+    module = type(X).__module__.split(".")[0]
+    if module == "numpy":
+        return False
+    if module == "torch" and hasattr(X, "is_cuda"):
+        return bool(X.is_cuda)
+    return hasattr(X, "__dlpack_device__") and int(X.__dlpack_device__()[0]) == _CUDA
+
+
 def _to_array(X: Any, name: str) -> Array:
     if X is None:
         raise TypeError(f"{name} is None; an array of real numbers is needed.")
     module = type(X).__module__.split(".")[0]
     if module == "torch" and hasattr(X, "detach"):
         return _from_tensor(X, name)
+    if lies_on_gpu(X):
+        raise TypeError(f"{name} lies on a GPU; {_HOST_ONLY.format('a NumPy array')}")
     if hasattr(X, "tocsr") or hasattr(X, "todense"):
         raise TypeError(
             f"Sparse data was passed for {name}, but dense data is required. Use '.toarray()' to convert to "
@@ -218,8 +236,8 @@ def _from_tensor(X: Any, name: str) -> Array:
     """A CPU tensor as an array; recognised by its module, so that torch is never imported for it."""
     if X.device.type != "cpu":
         raise TypeError(
-            f"{name} is a tensor on {X.device}; tensors on the CPU are accepted here: pass {name}.cpu(). "
-            "(pairwise_soft_dtw, paired_soft_dtw and the like, and sktime_sdtw.functional, take it as it is.)"
+            f"{name} is a tensor on {X.device}; tensors on the CPU are accepted here: "
+            f"{_HOST_ONLY.format(f'{name}.cpu()')}"
         )
     if X.requires_grad:
         raise TypeError(

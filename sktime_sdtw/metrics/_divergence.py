@@ -9,10 +9,11 @@ import numpy as np
 
 from .._engine import Pairs
 from .._series import Array, SeriesBatch
-from . import _batch
+from . import _batch, _on_gpu
 from ._arguments import check_gamma, check_gammas, read_pair, read_paired, read_pairwise
 from ._constraints import resolve_band
 from ._costs import resolve_cost
+from ._on_gpu import on_gpu
 
 
 def soft_dtw_divergence(
@@ -66,6 +67,17 @@ def soft_dtw_divergence(
     >>> round(soft_dtw_divergence(x, y), 4), round(soft_dtw_divergence(x, y, cost="gak"), 4)
     (-0.0229, 0.0858)
     """
+    if on_gpu(x, y):
+        return _on_gpu.values(
+            *("soft_dtw_divergence", x, y),
+            single=True,
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gammas = np.array([check_gamma(gamma)])
@@ -189,6 +201,16 @@ def pairwise_soft_dtw_divergence(
     array([[0.   , 7.922],
            [7.922, 0.   ]])
     """
+    if on_gpu(X, Y):
+        return _on_gpu.values(
+            *("cdist_soft_dtw_divergence", X, Y),
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gammas, single = check_gammas(gamma)
@@ -308,6 +330,16 @@ def paired_soft_dtw_divergence(
     >>> paired_soft_dtw_divergence([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [[0.0, 2.0], [1.0, 3.0]]).round(3)
     array([0.736, 0.736])
     """
+    if on_gpu(X, Y):
+        return _on_gpu.values(
+            *("soft_dtw_divergence", X, Y),
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma, precomputed=False)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gammas, single = check_gammas(gamma)

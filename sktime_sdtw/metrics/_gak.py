@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from .._series import Array, check_series, to_float_array
+from . import _on_gpu
 from ._divergence import pairwise_soft_dtw_divergence, soft_dtw_divergence
+from ._on_gpu import on_gpu
 from ._soft_dtw import pairwise_soft_dtw, soft_dtw
 
 
@@ -57,6 +59,15 @@ def gak(
     >>> round(gak([0.0, 1.0, 2.0], [0.0, 2.0]), 3)
     0.531
     """
+    if on_gpu(x, y):
+        return _on_gpu.kernel(
+            *("soft_dtw_divergence" if normalize else "soft_dtw", x, y),
+            single=True,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     function = soft_dtw_divergence if normalize else soft_dtw
     value = function(
         x,
@@ -106,6 +117,14 @@ def pairwise_gak(
     array([[1.   , 0.006],
            [0.006, 1.   ]])
     """
+    if on_gpu(X, Y):
+        return _on_gpu.kernel(
+            *("cdist_soft_dtw_divergence" if normalize else "cdist_soft_dtw", X, Y),
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     function = pairwise_soft_dtw_divergence if normalize else pairwise_soft_dtw
 
     def kernel(sigma: float) -> Array:

@@ -123,6 +123,17 @@ def soft_dtw(
     >>> round(soft_dtw([0.0, 1.0, 2.0], [0.0, 2.0], gamma=1.0), 3)
     0.123
     """
+    if on_gpu(x, y):
+        return _on_gpu.values(
+            *("soft_dtw", x, y),
+            single=True,
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gammas = np.array([check_gamma(gamma)])
@@ -166,6 +177,16 @@ def soft_dtw_alignment(
            [0.58, 0.58],
            [0.01, 1.  ]])
     """
+    if on_gpu(x, y):
+        return _on_gpu.alignment(
+            *(x, y),
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
     resolved = resolve_cost(cost, sigma)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gamma = check_gamma(gamma)
@@ -218,6 +239,19 @@ def soft_dtw_gradient(
     array([ 1.   ,  1.657, -1.933])
     """
     resolved = _differentiable(cost, sigma)
+    if on_gpu(x, y):
+        found_there = _on_gpu.gradient(
+            *(x, y),
+            wrt=("x", "y", "gamma"),
+            single=True,
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
+        return SoftDTWGradient(*found_there)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gamma = check_gamma(gamma)
     pairs = read_pair(x, y, resolved)
@@ -289,8 +323,8 @@ def pairwise_soft_dtw(
            [8., 9., 0.]])
     """
     if on_gpu(X, Y):
-        return _on_gpu.pairwise(
-            *(X, Y),
+        return _on_gpu.values(
+            *("cdist_soft_dtw", X, Y),
             gamma=gamma,
             cost=cost,
             sigma=sigma,
@@ -338,8 +372,8 @@ def paired_soft_dtw(
     array([1., 1.])
     """
     if on_gpu(X, Y):
-        return _on_gpu.paired(
-            *(X, Y),
+        return _on_gpu.values(
+            *("soft_dtw", X, Y),
             gamma=gamma,
             cost=cost,
             sigma=sigma,
@@ -394,9 +428,21 @@ def paired_soft_dtw_gradient(
     array([[ 0., -2.]])
     """
     resolved = _differentiable(cost, sigma)
+    names = _check_wrt(wrt)
+    if on_gpu(X, Y):
+        found_there = _on_gpu.gradient(
+            *(X, Y),
+            wrt=names,
+            gamma=gamma,
+            cost=cost,
+            sigma=sigma,
+            sakoe_chiba_radius=sakoe_chiba_radius,
+            itakura_max_slope=itakura_max_slope,
+            device=device,
+        )
+        return PairedGradient(*found_there)
     band = resolve_band(sakoe_chiba_radius, itakura_max_slope)
     gamma = check_gamma(gamma)
-    names = _check_wrt(wrt)
     pairs = read_paired(X, Y, resolved)
     found = _batch.gradient(
         pairs, gamma=gamma, cost=resolved, band=band, wrt=names, n_jobs=n_jobs, device=device

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 from sktime_sdtw import (
+    dtw,
+    gak,
     paired_dtw,
     paired_soft_dtw,
+    paired_soft_dtw_divergence,
+    paired_soft_dtw_gradient,
     pairwise_dtw,
+    pairwise_gak,
     pairwise_soft_dtw,
+    pairwise_soft_dtw_divergence,
+    soft_dtw,
+    soft_dtw_alignment,
     soft_dtw_barycenter,
+    soft_dtw_divergence,
+    soft_dtw_gradient,
 )
+from sktime_sdtw.cluster import SoftDTWKMeans
 from sktime_sdtw.metrics import _on_gpu
 
 torch = pytest.importorskip("torch")
@@ -30,7 +44,7 @@ class OnGpu:
 
     def __init__(self, tensor, device_type=2):
         self.tensor = torch.as_tensor(tensor)
-        self.device_type = device_type
+        self.device_type, self.shape = device_type, self.tensor.shape
 
     def __dlpack_device__(self):
         return (self.device_type, 0)
@@ -42,9 +56,27 @@ class OnGpu:
         return self.Library
 
 
+class OldLibrary:
+    """An array that does not know its namespace: the module that it comes from has `from_dlpack`."""
+
+    __module__ = "old_library.arrays"
+
+    def __init__(self, tensor):
+        self.tensor, self.shape = tensor, tensor.shape
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def __dlpack__(self, **options):
+        return self.tensor.__dlpack__()
+
+
 @pytest.fixture
 def tensors_count_as_on_gpu(monkeypatch):
-    monkeypatch.setattr(_on_gpu, "_is_on_gpu", lambda X: isinstance(X, (torch.Tensor, OnGpu)))
+    library = types.ModuleType("old_library")
+    library.from_dlpack = OldLibrary
+    monkeypatch.setitem(sys.modules, "old_library", library)
+    monkeypatch.setattr(_on_gpu, "lies_on_gpu", lambda X: isinstance(X, (torch.Tensor, OnGpu, OldLibrary)))
 
 
 def test_what_lies_on_a_gpu():
@@ -90,12 +122,57 @@ def test_series_of_different_lengths():
     np.testing.assert_allclose(pairwise_soft_dtw(torch.as_tensor(X[:, :, 0])).numpy(), expected, rtol=1e-12)
 
 
+CPU = 1  # where torch is to take arrays from
+LIBRARIES = [
+    torch.as_tensor,
+    lambda array: OnGpu(array, CPU),
+    lambda array: OldLibrary(torch.as_tensor(array)),
+]
+FLAT = [X[i, :, 0] for i in range(3)]
+CALLS = {
+    "value": lambda to: soft_dtw(to(X[0]), to(Y[0]), gamma=0.5),
+    "values of pairs": lambda to: paired_soft_dtw(to(X), to(Y[:3]), gamma=[0.0, 0.5]),
+    "all values": lambda to: pairwise_soft_dtw(to(X), to(Y)),
+    "DTW": lambda to: dtw(to(X[0, :, 0]), to(Y[0, :, 0])),
+    "alignment": lambda to: soft_dtw_alignment(to(X[0]), to(Y[0]), sakoe_chiba_radius=2),
+    "gradient": lambda to: soft_dtw_gradient(to(X[0, :, 0]), to(Y[0, :, 0]), gamma=0.5, cost="euclidean"),
+    "gradient of DTW": lambda to: soft_dtw_gradient(to(X[0]), to(Y[0]), gamma=0),
+    "gradients": lambda to: paired_soft_dtw_gradient(to(X), to(Y[:3]), wrt=("y", "gamma"), cost="cosine"),
+    "gradients of ragged series": lambda to: paired_soft_dtw_gradient(
+        [to(X[0, :4]), to(X[1])], [to(Y[0]), to(Y[1])], wrt=("x", "y", "gamma"), cost="gak", sigma=2.0
+    ),
+    "gradients of a list": lambda to: paired_soft_dtw_gradient([to(x) for x in FLAT], to(Y[:3, :, 0])),
+    "gradients of costs": lambda to: paired_soft_dtw_gradient(to(X @ Y[:3].mT), cost="precomputed"),
+    "divergence": lambda to: soft_dtw_divergence(to(X[0]), to(Y[0])),
+    "divergences of pairs": lambda to: paired_soft_dtw_divergence(to(X), to(Y[:3])),
+    "all divergences": lambda to: pairwise_soft_dtw_divergence(to(X), gamma=[0.1, 1.0]),
+    "kernel": lambda to: gak(to(X[0]), to(Y[0]), sigma=2.0),
+    "kernel matrix": lambda to: pairwise_gak(to(X), normalize=False, sigma=2.0),
+    "kernel matrices": lambda to: pairwise_gak(to(X), to(Y), sigma=[1.0, 2.0]),
+}
+
+
+def arrays_in(result):
+    if isinstance(result, (tuple, list)):
+        return [array for part in result for array in arrays_in(part)]
+    return [] if result is None else [result]
+
+
 @pytest.mark.usefixtures("tensors_count_as_on_gpu")
-def test_the_same_kind_of_array():
-    cpu = 1  # torch is to take it from there
-    found = pairwise_soft_dtw(OnGpu(X, cpu), OnGpu(Y, cpu))
-    assert isinstance(found, OnGpu)
-    np.testing.assert_allclose(found.tensor.numpy(), pairwise_soft_dtw(X, Y), rtol=1e-12)
+@pytest.mark.parametrize("library", LIBRARIES, ids=["torch", "namespace", "module"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_the_same_kind_of_array(call, library):
+    found, expected = call(library), call(np.asarray)
+    assert type(found) is type(expected) or not isinstance(expected, tuple)
+    if isinstance(expected, tuple):
+        assert [part is None for part in found] == [part is None for part in expected]
+    found, expected = arrays_in(found), arrays_in(expected)
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert type(a) is type(library(X))
+        tensor = getattr(a, "tensor", a)
+        assert tensor.shape == np.shape(b)
+        np.testing.assert_allclose(tensor.numpy(), b, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.usefixtures("tensors_count_as_on_gpu")
@@ -109,3 +186,7 @@ def test_another_device():
 def test_elsewhere_a_clear_error():
     with pytest.raises(TypeError, match="tensors on the CPU are accepted here"):
         soft_dtw_barycenter(torch.empty((3, 7, 2), device="meta"))
+    with pytest.raises(TypeError, match="X lies on a GPU; pass a NumPy array"):
+        soft_dtw_barycenter(OnGpu(X))
+    with pytest.raises(TypeError, match="X lies on a GPU; pass a NumPy array"):
+        SoftDTWKMeans().fit(OnGpu(X))
