@@ -15,7 +15,7 @@ STEPS = 32
 
 
 class BlockTree:
-    """Products of 2^i blocks of a growing path: level i holds (batch, nodes, words)."""
+    """Products of 2^i blocks of a growing path: level i holds (..., nodes, words)."""
 
     def __init__(self, depth: int, ops: ModuleType) -> None:
         self.depth = depth
@@ -24,52 +24,52 @@ class BlockTree:
 
     def grow(self, points: Any, n_jobs: int | None = None) -> None:
         """Take in points that have been appended; those of earlier calls stay in front."""
-        batch, n, channels = points.shape
-        done = self.levels[0].shape[1] if self.levels else 0
+        *leading, n, channels = points.shape
+        done = self.levels[0].shape[-2] if self.levels else 0
         blocks = (n - 1) // STEPS
         if blocks == done:
             return
         index = self.ops.index(
             [[b * STEPS + i for i in range(STEPS + 1)] for b in range(done, blocks)], points
         )
-        pieces = points[:, index.reshape(-1)].reshape(batch, blocks - done, STEPS + 1, channels)
+        pieces = points[..., index.reshape(-1), :].reshape(*leading, blocks - done, STEPS + 1, channels)
         new = self.ops.signature(pieces, None, None, self.depth, False, None, n_jobs)
         level = 0
         while new is not None:
             if level == len(self.levels):
                 self.levels.append(new)
             else:
-                new = self.ops.concatenate([self.levels[level], new], 1)
+                new = self.ops.concatenate([self.levels[level], new], -2)
                 self.levels[level] = new
             level += 1
-            known = self.levels[level].shape[1] if level < len(self.levels) else 0
-            pairs = self.levels[level - 1].shape[1] // 2
+            known = self.levels[level].shape[-2] if level < len(self.levels) else 0
+            pairs = self.levels[level - 1].shape[-2] // 2
             if pairs == known:
                 break
-            lower = self.levels[level - 1][:, 2 * known : 2 * pairs]
-            new = self.ops.product(lower[:, ::2], lower[:, 1::2], channels, self.depth, n_jobs)
+            lower = self.levels[level - 1][..., 2 * known : 2 * pairs, :]
+            new = self.ops.product(lower[..., ::2, :], lower[..., 1::2, :], channels, self.depth, n_jobs)
 
     def query(self, points: Any, start: int, end: int, n_jobs: int | None = None) -> Any:
-        """Return the signature of points[:, start:end], at least two of them."""
+        """Return the signature of points[..., start:end, :], at least two of them."""
         first, last = -(-start // STEPS), (end - 1) // STEPS
         if first >= last:
-            return self._direct(points[:, start:end], n_jobs)
+            return self._direct(points[..., start:end, :], n_jobs)
         parts = []
         if start < first * STEPS:
-            parts.append(self._direct(points[:, start : first * STEPS + 1], n_jobs))
+            parts.append(self._direct(points[..., start : first * STEPS + 1, :], n_jobs))
         back = []
         lower, upper, level = first, last, 0
         while lower < upper:
             if lower % 2:
-                parts.append(self.levels[level][:, lower])
+                parts.append(self.levels[level][..., lower, :])
                 lower += 1
             if upper % 2:
                 upper -= 1
-                back.append(self.levels[level][:, upper])
+                back.append(self.levels[level][..., upper, :])
             lower, upper, level = lower // 2, upper // 2, level + 1
         parts += back[::-1]
         if last * STEPS < end - 1:
-            parts.append(self._direct(points[:, last * STEPS : end], n_jobs))
+            parts.append(self._direct(points[..., last * STEPS : end, :], n_jobs))
         return self._join(parts, points.shape[-1], n_jobs)
 
     def _direct(self, points: Any, n_jobs: int | None) -> Any:

@@ -157,8 +157,8 @@ class Augment(nn.Module):
     ----------
     in_channels : int
         Channels of the stream.
-    layer_sizes : sequence of int
-        Channels of each layer; the first layer sees `kernel_size` points, the others one.
+    layer_sizes : int or sequence of int
+        Channels of each layer, an int for one; the first sees `kernel_size` points, the others one.
     kernel_size : int
         Points that are seen at a time.
     stride, padding, dilation : int, default=1, 0, 1
@@ -184,7 +184,7 @@ class Augment(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        layer_sizes: Sequence[int],
+        layer_sizes: int | Sequence[int],
         kernel_size: int,
         stride: int = 1,
         padding: int = 0,
@@ -196,7 +196,7 @@ class Augment(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels = check_size(in_channels, "in_channels")
-        self.layer_sizes = tuple(layer_sizes)
+        self.layer_sizes = (layer_sizes,) if isinstance(layer_sizes, int) else tuple(layer_sizes)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
@@ -226,12 +226,12 @@ class Augment(nn.Module):
         self.convs = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (batch, new length, channels) for a stream (batch, length, channels)."""
-        if x.ndim != 3:
+        """Return (..., new length, channels) for a stream (..., length, channels)."""
+        if x.ndim < 2:
             raise RuntimeError(
-                f"Augment takes a stream of shape (batch, length, channels). Got {tuple(x.shape)}."
+                f"Augment takes a stream of shape (..., length, channels). Got {tuple(x.shape)}."
             )
-        length = x.shape[1]
+        *leading, length, channels = x.shape
         reach = self.dilation * (self.kernel_size - 1)
         steps = (length + 2 * self.padding - reach - 1) // self.stride + 1
         if steps < 1:
@@ -240,15 +240,15 @@ class Augment(nn.Module):
         last = torch.arange(steps, device=x.device) * self.stride + reach - self.padding
         last = last.clamp(0, length - 1)
         if self.include_original:
-            parts.append(x[:, last])
+            parts.append(x.index_select(-2, last))
         if self.include_time:
             time = torch.linspace(0, 1, steps, dtype=x.dtype, device=x.device)
-            parts.append(time[None, :, None].expand(x.shape[0], steps, 1))
+            parts.append(time[:, None].expand(*leading, steps, 1))
         if len(self.convs):
-            out = x.transpose(1, 2)
+            out = x.reshape(-1, length, channels).transpose(1, 2)
             for i, layer in enumerate(self.convs):
                 out = layer(self.activation(out) if i else out)
-            parts.append(out.transpose(1, 2))
+            parts.append(out.transpose(1, 2).reshape(*leading, steps, out.shape[1]))
         if not parts:
             raise RuntimeError("Augment has neither layers nor original channels nor time.")
-        return torch.cat(parts, dim=2)
+        return torch.cat(parts, dim=-1)

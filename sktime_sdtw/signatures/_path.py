@@ -18,11 +18,11 @@ class Path:
 
     Parameters
     ----------
-    path : ndarray or torch.Tensor of shape (batch, length, channels)
+    path : ndarray or torch.Tensor of shape (..., length, channels)
         Points that are joined by straight lines.
     depth : int
         Longest words.
-    basepoint : bool or array of shape (batch, channels), default=False
+    basepoint : bool or array of shape (..., channels), default=False
         A point before the first one, which then counts as point 0; True is the origin.
     remember_path : bool, default=True
         Whether `path` gives the points back.
@@ -72,12 +72,12 @@ class Path:
         self.remember_path = bool(remember_path)
         self.scalar_term = bool(scalar_term)
         self._pieces = [path]
-        batch, _, channels = path.shape
+        *leading, _, channels = path.shape
         if basepoint is True:
-            self._pieces.insert(0, ops.zeros(path, (batch, 1, channels)))
+            self._pieces.insert(0, ops.zeros(path, (*leading, 1, channels)))
         elif basepoint is not False and basepoint is not None:
-            point = check_same(basepoint, "basepoint", path, (batch, channels), ops)
-            self._pieces.insert(0, point[:, None])
+            point = check_same(basepoint, "basepoint", path, (*leading, channels), ops)
+            self._pieces.insert(0, point[..., None, :])
         self._numbers: Any = None
         self._whole: Any = None
         self._levels: list[Any] = []
@@ -86,13 +86,13 @@ class Path:
     @staticmethod
     def _check(path: Any, ops: Any) -> Any:
         path = check_array(path, "path", ops)
-        if path.ndim != 3 or path.shape[1] == 0 or path.shape[2] == 0:
-            raise ValueError(f"path must have the shape (batch, length, channels). Got {tuple(path.shape)}.")
+        if path.ndim < 2 or 0 in path.shape[-2:]:
+            raise ValueError(f"path must have the shape (..., length, channels). Got {tuple(path.shape)}.")
         return path
 
     def _grow(self) -> None:
         ops = operators(self._pieces[0])
-        self._whole = self._pieces[0] if len(self._pieces) == 1 else ops.concatenate(self._pieces, 1)
+        self._whole = self._pieces[0] if len(self._pieces) == 1 else ops.concatenate(self._pieces, -2)
         numbers = self._whole.detach() if hasattr(self._whole, "detach") else self._whole
         self._numbers = ops.cast(numbers, ops.working_dtype(numbers.dtype))
         tree = self._tree()
@@ -116,9 +116,9 @@ class Path:
 
         Returns
         -------
-        ndarray or torch.Tensor of shape (batch, signature_channels)
+        ndarray or torch.Tensor of shape (..., signature_channels)
         """
-        begin, stop, _ = slice(start, end).indices(self._whole.shape[1])
+        begin, stop, _ = slice(start, end).indices(self._whole.shape[-2])
         if stop - begin == 1:
             raise ValueError(
                 f"The interval [{begin}, {stop}) holds one point; a signature needs at least two."
@@ -130,7 +130,7 @@ class Path:
         if getattr(self._whole, "requires_grad", False) or ops.is_hidden(self._whole):
             from ._torch import known_signature_call
 
-            piece = ops.cast(self._whole[:, begin:stop], out.dtype)
+            piece = ops.cast(self._whole[..., begin:stop, :], out.dtype)
             out = known_signature_call(piece, out, self.depth)
         return ops.cast(with_scalar(out, self.scalar_term, ops), self._whole.dtype)
 
@@ -146,7 +146,7 @@ class Path:
 
         Returns
         -------
-        ndarray or torch.Tensor of shape (batch, logsignature_channels)
+        ndarray or torch.Tensor of shape (..., logsignature_channels)
         """
         check_mode(mode)
         found = self.signature(start, end)
@@ -159,13 +159,13 @@ class Path:
 
         Parameters
         ----------
-        path : ndarray or torch.Tensor of shape (batch, length, channels)
-            Of the same batch, channels and dtype.
+        path : ndarray or torch.Tensor of shape (..., length, channels)
+            With the same leading dimensions, channels and dtype.
         """
         ops = operators(self._pieces[0], path)
         path = self._check(path, ops)
-        batch, _, channels = self._whole.shape
-        path = check_same(path, "path", self._whole, (batch, path.shape[1], channels), ops)
+        *leading, _, channels = self._whole.shape
+        path = check_same(path, "path", self._whole, (*leading, path.shape[-2], channels), ops)
         self._pieces.append(path)
         self._levels = list(self._levels)  # a copy of this object keeps its own
         self._grow()
@@ -174,54 +174,55 @@ class Path:
 
     @property
     def path(self) -> list[Any]:
-        """The pieces of the path: the basepoint as (batch, 1, channels), the first points, all updates."""
+        """The pieces of the path: the basepoint as (..., 1, channels), the first points, all updates."""
         if not self.remember_path:
             raise RuntimeError("This Path was made with remember_path=False.")
         return list(self._pieces)
 
-    def _size(self, shape: tuple[int, ...], index: int | None) -> Any:
-        return shape if index is None else shape[index]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the path, the basepoint counted; a ``torch.Size`` where it is a tensor."""
+        shape: tuple[int, ...] = self._whole.shape
+        return shape
 
     def size(self, index: int | None = None) -> Any:
-        """Shape of the path, the basepoint counted, or one number of it."""
-        return self._size(tuple(self._whole.shape), index)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the path, the basepoint counted."""
-        return tuple(self._whole.shape)
+        """`shape`, or one number of it."""
+        return self.shape if index is None else self.shape[index]
 
     def channels(self) -> int:
         """Channels of the path."""
-        return int(self._whole.shape[2])
+        return int(self._whole.shape[-1])
 
     def signature_channels(self) -> int:
         """Numbers of a signature."""
         return signature_channels(self.channels(), self.depth, self.scalar_term)
 
+    def _shape_of_stream(self, numbers: int) -> tuple[int, ...]:
+        *leading, length, _ = self.shape
+        shape: tuple[int, ...] = type(self.shape)((*leading, length - 1, numbers))
+        return shape
+
     @property
-    def signature_shape(self) -> tuple[int, int, int]:
+    def signature_shape(self) -> tuple[int, ...]:
         """Shape of the signatures of all beginnings."""
-        batch, length, _ = self._whole.shape
-        return batch, length - 1, self.signature_channels()
+        return self._shape_of_stream(self.signature_channels())
 
     def signature_size(self, index: int | None = None) -> Any:
         """`signature_shape`, or one number of it."""
-        return self._size(self.signature_shape, index)
+        return self.signature_shape if index is None else self.signature_shape[index]
 
     def logsignature_channels(self) -> int:
         """Numbers of a log-signature in the modes "words" and "brackets"."""
         return logsignature_channels(self.channels(), self.depth)
 
     @property
-    def logsignature_shape(self) -> tuple[int, int, int]:
+    def logsignature_shape(self) -> tuple[int, ...]:
         """Shape of the log-signatures of all beginnings."""
-        batch, length, _ = self._whole.shape
-        return batch, length - 1, self.logsignature_channels()
+        return self._shape_of_stream(self.logsignature_channels())
 
     def logsignature_size(self, index: int | None = None) -> Any:
         """`logsignature_shape`, or one number of it."""
-        return self._size(self.logsignature_shape, index)
+        return self.logsignature_shape if index is None else self.logsignature_shape[index]
 
     # --- batches
 
@@ -233,46 +234,47 @@ class Path:
         return other
 
     def __len__(self) -> int:
+        if self._whole.ndim < 3:
+            raise TypeError("This Path is a single path: it has no batch.")
         return int(self._whole.shape[0])
 
     def __getitem__(self, index: Any) -> Path:
-        batch = len(self)
+        if self._whole.ndim < 3:
+            raise IndexError("This Path is a single path: it has no batch to choose from.")
         ops = operators(self._whole)
         if isinstance(index, slice):
-            chosen = np.arange(batch)[index]
+            chosen = np.arange(len(self))[index]
+            if len(chosen) and (index.step or 1) > 0:
+                return self._select(index)
         else:
-            if isinstance(index, bool) or not isinstance(index, (int, np.integer, list, np.ndarray)):
-                if not hasattr(index, "detach"):
-                    raise IndexError(
-                        f"A Path is indexed by an int, a slice, a list or a 1-D array. Got {index!r}."
-                    )
+            if hasattr(index, "detach"):
                 index = ops.to_numpy(index)
+            elif isinstance(index, bool) or not isinstance(index, (int, np.integer, list, np.ndarray)):
+                raise IndexError(
+                    f"A Path is indexed by an int, a slice, a list or a 1-D array. Got {index!r}."
+                )
             numbers = np.atleast_1d(np.asarray(index))
-            if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-                raise IndexError("A Path is indexed along its batch, by integers in one dimension.")
-            chosen = np.arange(batch)[numbers]
+            if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
+                raise IndexError("A Path is indexed along its batch, by integers or a mask in one dimension.")
+            chosen = np.arange(len(self))[numbers]
         if not len(chosen):
             raise IndexError("The index leaves no path.")
-        return self._select(
-            index if isinstance(index, slice) and (index.step or 1) > 0 else ops.index(chosen, self._whole)
-        )
+        return self._select(ops.index(chosen, self._whole))
 
     def shuffle(self) -> tuple[Path, Any]:
         """Return a Path with the batch in random order, and that order."""
-        ops = operators(self._whole)
+        return copy.copy(self).shuffle_()
+
+    def shuffle_(self) -> tuple[Path, Any]:
+        """Bring the batch into random order; return this Path, and that order."""
         if hasattr(self._whole, "detach"):
             import torch
 
-            order: Any = torch.randperm(len(self)).to(self._whole.device)
+            order: Any = torch.randperm(len(self), device=self._whole.device)
         else:
             order = np.random.default_rng().permutation(len(self))
-        return self._select(ops.index(order, self._whole)), order
-
-    def shuffle_(self) -> Any:
-        """Bring the batch into random order; return that order."""
-        other, order = self.shuffle()
-        self.__dict__.update(other.__dict__)
-        return order
+        self.__dict__.update(self._select(operators(self._whole).index(order, self._whole)).__dict__)
+        return self, order
 
     def __copy__(self) -> Path:
         other = object.__new__(type(self))

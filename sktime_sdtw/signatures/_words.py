@@ -107,7 +107,7 @@ def _moebius(n: int) -> int:
     return sign
 
 
-def all_words(channels: int, depth: int) -> list[list[int]]:
+def all_words(channels: int, depth: int) -> list[tuple[int, ...]]:
     """All words, in the order of the numbers of a signature: by length, then lexicographically.
 
     Parameters
@@ -119,16 +119,16 @@ def all_words(channels: int, depth: int) -> list[list[int]]:
 
     Returns
     -------
-    list of list of int
+    list of tuple of int
 
     Examples
     --------
     >>> from sktime_sdtw.signatures import all_words
     >>> all_words(2, 2)
-    [[0], [1], [0, 0], [0, 1], [1, 0], [1, 1]]
+    [(0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1)]
     """
     channels, depth = check_size(channels, "channels"), check_size(depth, "depth")
-    return [list(word) for k in range(1, depth + 1) for word in itertools.product(range(channels), repeat=k)]
+    return [word for k in range(1, depth + 1) for word in itertools.product(range(channels), repeat=k)]
 
 
 def lyndon_words(channels: int, depth: int) -> list[list[int]]:

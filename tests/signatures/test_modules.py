@@ -77,9 +77,20 @@ def test_augment(original, time, stride, padding, dilation):
 def test_augment_without_layers():
     x = torch.rand(4, 20, 2)
     torch.testing.assert_close(Augment(2, (), 1)(x)[..., :2], x)
-    for bad in (x[0], x[:, :2]):
+    for bad in (x[0, 0], x[:, :2]):
         with pytest.raises(RuntimeError):
             Augment(2, (3,), 4)(bad)
+
+
+@pytest.mark.parametrize("leading", [(), (0,), (2, 3), (2, 0)], ids=str)
+def test_augment_takes_any_leading_dimensions(leading):
+    layer = Augment(2, 3, 4).double()  # an int is one layer
+    x = torch.rand(*leading, 9, 2, dtype=torch.float64)
+    out = layer(x)
+    assert out.shape == (*leading, 6, 6)
+    assert out.dtype == x.dtype
+    for one, path in zip(out.reshape(-1, 6, 6), x.reshape(-1, 9, 2), strict=True):
+        torch.testing.assert_close(one, layer(path))
 
 
 def test_stacked_signature_layers_learn():

@@ -71,7 +71,17 @@ def test_without_remembering():
 
 
 @pytest.mark.parametrize(
-    "index", [0, -1, slice(1, 3), slice(None, None, -1), [2, 0], np.array([1, 1])], ids=str
+    "index",
+    [
+        0,
+        -1,
+        slice(1, 3),
+        slice(None, None, -1),
+        [2, 0],
+        np.array([1, 1]),
+        np.array([True, False, True, True]),
+    ],
+    ids=str,
 )
 def test_indexing(index):
     x = walks((4, 80, 2))
@@ -97,8 +107,50 @@ def test_shuffle():
     shuffled, order = path.shuffle()
     check(shuffled.signature(), signature(x[order], 3))
     check(path.signature(), signature(x, 3))
-    order = path.shuffle_()
+    same, order = path.shuffle_()
+    assert same is path
     check(path.signature(), signature(x[order], 3))
+
+
+@pytest.mark.parametrize("leading", [(), (0,), (2, 3), (2, 0)], ids=str)
+@pytest.mark.parametrize("based", [False, True])
+def test_leading_dimensions(leading, based):
+    x, y = walks((*leading, 70, 2)), walks((*leading, 50, 2), seed=1)
+    base = walks((*leading, 2), seed=2)
+    path = Path(x, 3, basepoint=base if based else False)
+    path.update(y)
+    whole = np.concatenate([*([base[..., None, :]] if based else []), x, y], axis=-2)
+    assert path.shape == whole.shape
+    assert path.signature_shape == (*leading, whole.shape[-2] - 1, 14)
+    for start, end in ((0, None), (3, 99), (65, 69)):
+        check(path.signature(start, end), signature(whole[..., start:end, :], 3))
+        check(path.logsignature(start, end), logsignature(whole[..., start:end, :], 3))
+    if leading:
+        assert path.shuffle()[0].shape == path.shape
+        if leading[0]:
+            check(path[-1].signature(2, 80), signature(whole[-1:, ..., 2:80, :], 3))
+    else:
+        with pytest.raises(IndexError, match="single path"):
+            _ = path[0]
+        with pytest.raises(TypeError, match="no batch"):
+            path.shuffle()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_tensors_keep_their_kind(dtype):
+    torch = pytest.importorskip("torch")
+    kind = getattr(torch, dtype)
+    x = torch.from_numpy(walks((3, 60, 2))).to(kind).requires_grad_()
+    path = Path(x, 3, basepoint=x[:, 0].detach(), scalar_term=True)
+    assert isinstance(path.shape, torch.Size)
+    assert isinstance(path.signature_size(), torch.Size)
+    mask = torch.tensor([True, False, True])
+    for found in (path, path[mask], path.shuffle()[0]):
+        for value in (found.signature(5, 50), found.logsignature(5, 50)):
+            assert value.dtype == kind
+        value.sum().backward()
+    assert x.grad.dtype == kind
+    torch.testing.assert_close(path[mask].signature(), path.signature()[mask])
 
 
 def test_equality_copies_pickles():
@@ -122,7 +174,7 @@ def test_equality_copies_pickles():
 
 def test_errors():
     path = Path(walks((3, 5, 2)), 2)
-    for bad in (walks((2, 5, 2)), walks((3, 5, 3)), walks((3, 5)), walks((3, 5, 2)).astype(np.float32)):
+    for bad in (walks((2, 5, 2)), walks((3, 5, 3)), walks(3), walks((3, 5, 2)).astype(np.float32)):
         with pytest.raises(ValueError):
             path.update(bad)
     with pytest.raises(ValueError, match="one point"):
@@ -132,7 +184,7 @@ def test_errors():
     with pytest.raises(ValueError, match="mode"):
         path.logsignature(mode="hall")
     with pytest.raises(ValueError, match="shape"):
-        Path(walks((5, 2)), 2)
+        Path(walks(5), 2)
 
 
 def test_windows_far_along_a_stream_keep_their_digits():
