@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils._tags import Tags
 from sklearn.utils.validation import validate_data
 
+from ._engine import resolve_device
 from ._series import Array, SeriesBatch, check_series
 
 __all__ = [
@@ -132,6 +133,23 @@ class SeriesEstimator(BaseEstimator):
                 stacklevel=2,
             )
         super().__setstate__(state)
+        self._leave_a_missing_gpu()
+
+    def _leave_a_missing_gpu(self) -> None:
+        """What was fitted on a GPU computes elsewhere too: where that GPU cannot be used, as "auto" does."""
+        device = getattr(self, "device", "auto")
+        if device in ("auto", "cpu") or not any(name.endswith("_") for name in vars(self)):
+            return
+        try:
+            resolve_device(device)
+        except RuntimeError as error:
+            warnings.warn(
+                f"{type(self).__name__} was fitted with a device that is not here, and takes device='auto' "
+                f"from now on. {error}",
+                UserWarning,
+                stacklevel=4,
+            )
+            self.device = "auto"
 
 
 def restore_layout(batch: SeriesBatch, *, flat: bool) -> Array | list[Array]:
