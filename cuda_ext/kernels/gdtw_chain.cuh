@@ -154,13 +154,6 @@ struct Folds {
     }
 };
 
-// How many lanes from the first on meet a condition.
-DEVICE int leading_lanes(bool condition) {
-    int first = condition ? 32 : lane();
-    for (int other = 16; other > 0; other /= 2) first = minimum(first, shuffle_xor(first, other));
-    return first;
-}
-
 // The cost of the link at a longer step minus that at a shorter one, where it is read before its corners `before` and j.
 DEVICE double rise_of_link(const Curve &link, int before, int j, const Joint &longer, const Joint &shorter) {
     double area = 0, at = longer.step, slope = longer.slope;

@@ -2,7 +2,7 @@
 // tests/cuda_emulation, which replaces this file by its twin there. Kernels call nothing of CUDA but what stands here,
 // __launch_bounds__, __restrict__, #pragma unroll, and the mathematical functions of C (fabsf, sqrt, rint, ldexp …).
 //
-// Collectives (shuffle*, any, all, sync_warp, add_products) need all 32 lanes of a warp at the same call, sync_block
+// Collectives (shuffle*, any, all, leading_lanes, sync_warp, add_products) need all 32 lanes of a warp at the same call, sync_block
 // and any_of_block all threads of the block: threads that have no work of their own still take part. Threads of a block: a multiple of 32.
 //
 // Data that another warp writes during the same launch must not be read through `const … *__restrict__`: the compiler
@@ -43,6 +43,10 @@ template <class T> DEVICE T shuffle_down(T value, int delta, int width = 32) {
 template <class T> DEVICE T shuffle_xor(T value, int mask) { return __shfl_xor_sync(ALL_LANES, value, mask); }
 DEVICE bool any(bool condition) { return __any_sync(ALL_LANES, condition) != 0; }
 DEVICE bool all(bool condition) { return __all_sync(ALL_LANES, condition) != 0; }
+// How many lanes, from the first one on, meet a condition.
+DEVICE int leading_lanes(bool condition) {
+    return __clz(static_cast<int>(__brev(~__ballot_sync(ALL_LANES, condition))));
+}
 DEVICE void sync_warp() { __syncwarp(); }
 DEVICE void sync_block() { __syncthreads(); }
 DEVICE bool any_of_block(bool condition) { return __syncthreads_or(condition) != 0; }  // a sync_block too

@@ -106,6 +106,17 @@ def test_votes(order):
     np.testing.assert_array_equal(out, [2] * 32 + [1] * 2)
 
 
+def test_leading_lanes(order):
+    body = """
+    for (int i = 0; i < 34; ++i) {
+        const int first = leading_lanes(lane() < i || lane() > i + 3), none = leading_lanes(lane() > i);
+        if (lane() == i % 32) out[i] = first + 100 * none;
+    }"""
+    out = np.zeros(34, np.int32)
+    run("int *out", body, out, order=order)
+    np.testing.assert_array_equal(out, np.minimum(np.arange(34), 32))
+
+
 def test_places():
     out = np.zeros((3 * 64, 7), np.int32)
     body = """

@@ -101,8 +101,8 @@ constexpr std::size_t STACK_BYTES = 128 * 1024;
 constexpr std::size_t GUARD_BYTES = 16 << 20;     // on both sides of a buffer; address space only
 constexpr std::size_t POISONED_BYTES = 8 * 1024;  // of each stack, so that variables without a value are NaN
 constexpr int ROUNDS_WITHOUT_EVENTS = 1000;
-const char *const OPERATIONS[] = {"shuffle", "shuffle_up", "shuffle_down", "shuffle_xor", "any",
-                                  "all",     "sync_warp",  "sync_block",   "add_products"};
+const char *const OPERATIONS[] = {"shuffle", "shuffle_up",    "shuffle_down", "shuffle_xor", "any",
+                                  "all",     "leading_lanes", "sync_warp",    "sync_block",  "add_products"};
 
 const Launch *launch = nullptr;
 void *scheduler_stack_pointer = nullptr;

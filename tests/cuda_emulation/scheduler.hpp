@@ -6,7 +6,18 @@ namespace emulation {
 constexpr int WARP = 32;
 constexpr int SHARED_BYTES = 48 * 1024;  // what a block may have of static shared memory
 
-enum Operation : int { SHUFFLE, SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_XOR, ANY, ALL, SYNC_WARP, SYNC_BLOCK, ADD_PRODUCTS };
+enum Operation : int {
+    SHUFFLE,
+    SHUFFLE_UP,
+    SHUFFLE_DOWN,
+    SHUFFLE_XOR,
+    ANY,
+    ALL,
+    LEADING_LANES,
+    SYNC_WARP,
+    SYNC_BLOCK,
+    ADD_PRODUCTS
+};
 
 struct Warp;
 struct Block;
@@ -31,6 +42,7 @@ struct Warp {
     const char *file;
     int index;  // in the block
     bool at_barrier, any[2], all[2];
+    int leading[2];  // lanes
     unsigned long long slots[2][WARP];
     float factors[2][WARP][6];  // of add_products
     Lane lanes[WARP];

@@ -198,6 +198,14 @@ DEVICE bool all(bool condition, EMULATION_SITE) {
     emulation::meet(warp);
     return vote;
 }
+DEVICE int leading_lanes(bool condition, EMULATION_SITE) {
+    emulation::Warp *warp = emulation::arrive(emulation::LEADING_LANES, file, line);
+    int &first = warp->leading[warp->generation & 1];
+    if (warp->arrived == 0) first = emulation::WARP;
+    if (!condition) first = first < lane() ? first : lane();
+    emulation::meet(warp);
+    return first;
+}
 DEVICE void sync_warp(EMULATION_SITE) { emulation::meet(emulation::arrive(emulation::SYNC_WARP, file, line)); }
 DEVICE void sync_block(EMULATION_SITE) {
     emulation::Warp *warp = emulation::arrive(emulation::SYNC_BLOCK, file, line);
