@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 # The private names below exist unchanged from scikit-learn 1.6 to 1.9; they come in here and nowhere else.
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils._tags import Tags
 from sklearn.utils.validation import validate_data
@@ -24,6 +24,7 @@ __all__ = [
     "Interval",
     "RealNotInt",
     "SeriesEstimator",
+    "SeriesTransformerMixin",
     "StrOptions",
     "fit_context",
     "is_flat",
@@ -73,7 +74,7 @@ class SeriesEstimator(BaseEstimator):
         tags.input_tags.allow_nan = False
         return tags
 
-    def _check_series(self, X: Any, *, reset: bool, name: str = "X") -> SeriesBatch:
+    def _check_series(self, X: Any, *, reset: bool, name: str = "X", allow_nan: bool = False) -> SeriesBatch:
         """Read series; remember (in fit, reset=True) or compare (elsewhere) what they look like.
 
         Raises
@@ -83,7 +84,7 @@ class SeriesEstimator(BaseEstimator):
             table after fitting on a table, is not that of fit.
         """
         validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)  # the feature names
-        batch = check_series(X, name=name)
+        batch = check_series(X, name=name, allow_nan=allow_nan)
         columns = _count_columns(X)
         if reset:
             self.n_features_in_ = batch.n_features if columns is None else columns
@@ -150,6 +151,15 @@ class SeriesEstimator(BaseEstimator):
                 stacklevel=4,
             )
             self.device = "auto"
+
+
+class SeriesTransformerMixin(TransformerMixin):  # type: ignore[misc]
+    """For estimators that transform: float32 stays float32."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
 
 def restore_layout(batch: SeriesBatch, *, flat: bool) -> Array | list[Array]:

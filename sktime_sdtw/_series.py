@@ -127,7 +127,9 @@ class SeriesBatch:
         return SeriesBatch(values, _offsets_of(np.concatenate([batch.lengths for batch in batches])))
 
 
-def check_series(X: Any, *, name: str = "X", dtype: DTypeLike | None = None) -> SeriesBatch:
+def check_series(
+    X: Any, *, name: str = "X", dtype: DTypeLike | None = None, allow_nan: bool = False
+) -> SeriesBatch:
     """Read a set of time series.
 
     Parameters
@@ -140,6 +142,8 @@ def check_series(X: Any, *, name: str = "X", dtype: DTypeLike | None = None) -> 
         What error messages call it.
     dtype : float32 or float64, default=None
         None keeps float32 and turns every other real dtype into float64.
+    allow_nan : bool, default=False
+        Let NaN before the end of a series pass.
 
     Returns
     -------
@@ -160,7 +164,7 @@ def check_series(X: Any, *, name: str = "X", dtype: DTypeLike | None = None) -> 
     >>> batch.lengths
     array([3, 2])
     """
-    batch = X if isinstance(X, SeriesBatch) else _read(X, name)
+    batch = X if isinstance(X, SeriesBatch) else _read(X, name, allow_nan)
     return batch if dtype is None else batch.astype(dtype)
 
 
@@ -266,32 +270,32 @@ def _from_objects(array: Array, name: str) -> Array:
         ) from error
 
 
-def _read(X: Any, name: str) -> SeriesBatch:
+def _read(X: Any, name: str, allow_nan: bool) -> SeriesBatch:
     if is_list(X):
-        return _read_sequence(X, name)
-    return _read_array(to_float_array(X, name), name)
+        return _read_sequence(X, name, allow_nan)
+    return _read_array(to_float_array(X, name), name, allow_nan)
 
 
-def _read_sequence(X: Iterable[Any], name: str) -> SeriesBatch:
+def _read_sequence(X: Iterable[Any], name: str, allow_nan: bool) -> SeriesBatch:
     elements = list(X)
     if not elements:
         raise ValueError(
             f"Found array with 0 sample(s) while a minimum of 1 is required: {name} is empty. {_AXES}"
         )
     if all(np.isscalar(element) or element is None for element in elements):
-        return _read_array(to_float_array(elements, name), name)
+        return _read_array(to_float_array(elements, name), name, allow_nan)
     arrays = [to_float_array(element, f"{name}[{i}]") for i, element in enumerate(elements)]
     if len({array.shape for array in arrays}) == 1:
-        return _read_array(np.stack(arrays), name)
-    return _join(arrays, name)
+        return _read_array(np.stack(arrays), name, allow_nan)
+    return _join(arrays, name, allow_nan)
 
 
-def _join(arrays: list[Array], name: str) -> SeriesBatch:
+def _join(arrays: list[Array], name: str, allow_nan: bool) -> SeriesBatch:
     for i, array in enumerate(arrays):
         if array.ndim not in (1, 2):
             raise ValueError(f"{name}[{i}] has shape {array.shape}. {_AXES}")
     columns = [array.reshape(len(array), -1) if array.size else array.reshape(0, 1) for array in arrays]
-    parts = [_strip(array, f"{name}[{i}]") for i, array in enumerate(columns)]
+    parts = [_strip(array, f"{name}[{i}]", allow_nan) for i, array in enumerate(columns)]
     widths = [part.shape[1] for part in parts]
     if len(set(widths)) != 1:
         odd = next(i for i, width in enumerate(widths) if width != widths[0])
@@ -302,7 +306,7 @@ def _join(arrays: list[Array], name: str) -> SeriesBatch:
     return SeriesBatch.from_arrays([part.astype(np.result_type(*parts), copy=False) for part in parts])
 
 
-def _read_array(array: Array, name: str) -> SeriesBatch:
+def _read_array(array: Array, name: str, allow_nan: bool) -> SeriesBatch:
     if array.ndim not in (2, 3):
         hint = (
             f" Reshape your data: {name}.reshape(1, -1) if it is a single series, {name}.reshape(-1, 1) if "
@@ -328,18 +332,20 @@ def _read_array(array: Array, name: str) -> SeriesBatch:
     if finite:
         n, t, d = cube.shape
         return SeriesBatch(np.ascontiguousarray(cube).reshape(n * t, d), np.arange(n + 1, dtype=np.int64) * t)
-    return SeriesBatch.from_arrays([_strip(series, f"{name}[{i}]") for i, series in enumerate(cube)])
+    return SeriesBatch.from_arrays(
+        [_strip(series, f"{name}[{i}]", allow_nan) for i, series in enumerate(cube)]
+    )
 
 
-def _strip(series: Array, name: str) -> Array:
-    """Without the NaN rows at the end; finite, not empty, C-contiguous."""
+def _strip(series: Array, name: str, allow_nan: bool = False) -> Array:
+    """Without the NaN rows at the end; finite but for NaN that is allowed, not empty, C-contiguous."""
     finite = np.isfinite(series)
     if not finite.all():
         if np.isinf(series).any():
             raise ValueError(f"{name} contains inf; finite values are accepted.")
         real = np.flatnonzero(~np.isnan(series).all(axis=1))
         length = int(real[-1]) + 1 if len(real) else 0
-        if not finite[:length].all():
+        if not allow_nan and not finite[:length].all():
             raise ValueError(
                 f"{name} contains NaN before its end; NaN is accepted only as padding, in whole time steps "
                 "after the last one. Fill or drop the missing values first."

@@ -192,3 +192,20 @@ def test_take(X):
 def test_concatenate():
     batch = SeriesBatch.concatenate([check_series(RAGGED), check_series(CUBE)])
     same(batch, [*RAGGED, *CUBE])
+
+
+@pytest.mark.parametrize(
+    "form", [np.array, list, lambda X: [X[0], X[1], X[0][:2]]], ids=["cube", "list", "ragged"]
+)
+def test_nan_that_is_allowed(form):
+    X = np.array(CUBE[:2])
+    X[0, 0, 1] = X[1, 1] = np.nan
+    X[1, -1] = np.nan
+    with pytest.raises(ValueError, match="NaN before its end"):
+        check_series(form(X))
+    batch = check_series(form(X), allow_nan=True)
+    np.testing.assert_array_equal(batch[0], X[0])
+    np.testing.assert_array_equal(batch[1], X[1, :-1])  # what is at the end is still padding
+    X[0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match="inf"):
+        check_series(form(X), allow_nan=True)
