@@ -17,7 +17,7 @@ SDTW_INLINE Index count_nodes(int channels, int depth, int prefix) {
 
 // Blocks whose states are kept between two that are kept for all of the path: memory grows with its square root.
 SDTW_INLINE Index blocks_of_segment(Index blocks, Index nodes) {
-    constexpr Index freely = 1 << 14;  // vectors: they should stay in the second cache
+    constexpr Index freely = 1 << 17;  // vectors: to read them from the last cache costs less than to make them again
     if (blocks * nodes <= freely) return blocks > 0 ? blocks : 1;
     Index root = 1;
     while (root * root < blocks) ++root;
@@ -219,7 +219,6 @@ template <class T> class GroupRun {
         pick_letters(w.steps, z);
         zero(z_gradient_, w.steps * d_);
         zero(prefix_z_gradient_, w.steps * g_.prefix);
-        zero(root_gradient_, w.steps * g_.depth);
         descend_adjoint<T>(w, 0, root_, 0, root_gradient_);
         store_increments(t, w.steps, increments);
     }

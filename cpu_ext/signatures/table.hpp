@@ -12,7 +12,7 @@ using Index = std::int64_t;
 constexpr int most_lanes = 16;
 constexpr int most_depth = 64;
 constexpr int most_prefix = 8;
-constexpr int block_steps = 8;  // increments that one walk through the words takes along
+constexpr int block_steps = 16;  // increments that one walk through the words takes along
 
 // Words of one to `depth` letters out of `channels`.
 // Always inline: each instruction set must keep to its own code.

@@ -54,16 +54,22 @@ template <class T> struct Walk {
     }
 };
 
+// Calls work(i) for i = 0 … n - 1, each a constant: arrays of vectors that loops go through are kept in memory as well.
+template <int n, class Work> SDTW_INLINE void each(Work &&work) {
+    [&]<int... i>(std::integer_sequence<int, i...>)
+        SDTW_INLINE_LAMBDA { (work(std::integral_constant<int, i>{}), ...); }(std::make_integer_sequence<int, n>{});
+}
+
 // From a node with R chains to G of its children.
 template <class T, int fixed, int G>
 void extend(const T *chain, int R, const T *z, Index z_stride, int steps, T *state, T *child) {
     constexpr int L = lane_count<T>;
     if constexpr (fixed > 0) R = fixed;
     Vec<T> s[G];
-    for (int g = 0; g < G; ++g) s[g] = load<T>(state + g * L);
+    each<G>([&](auto g) SDTW_INLINE_LAMBDA { s[g] = load<T>(state + g * L); });
     for (int t = 0; t < steps; ++t, chain += R * L, z += z_stride) {
         const Vec<T> own = load<T>(chain);
-        for (int g = 0; g < G; ++g) {
+        each<G>([&](auto g) SDTW_INLINE_LAMBDA {
             const Vec<T> letter = load<T>(z + g * L);
             T *out = child + (g * block_steps + t) * (R - 1) * L;
             for (int q = 1; q < R; ++q) {
@@ -71,87 +77,86 @@ void extend(const T *chain, int R, const T *z, Index z_stride, int steps, T *sta
                 store<T>(out + (q - 1) * L, fma<T>(load<T>(chain + q * L), letter, start));
             }
             s[g] = fma<T>(own, letter, s[g]);
-        }
+        });
     }
-    for (int g = 0; g < G; ++g) store<T>(state + g * L, s[g]);
+    each<G>([&](auto g) SDTW_INLINE_LAMBDA { store<T>(state + g * L, s[g]); });
 }
 
-// The adjoint of extend; state_gradient holds that of the state after the steps, then before.
+// The adjoint of extend; state_gradient holds that of the state after the steps, then before. The first children set
+// chain_gradient, those after them add to it.
 template <class T, int fixed, int G>
 void extend_adjoint(const T *chain, int R, const T *z, Index z_stride, int steps, T *state_gradient,
-                    const T *child_gradient, T *chain_gradient, T *z_gradient) {
+                    const T *child_gradient, bool first, T *chain_gradient, T *z_gradient) {
     constexpr int L = lane_count<T>;
     if constexpr (fixed > 0) R = fixed;
     Vec<T> s[G];
-    for (int g = 0; g < G; ++g) s[g] = load<T>(state_gradient + g * L);
+    each<G>([&](auto g) SDTW_INLINE_LAMBDA { s[g] = load<T>(state_gradient + g * L); });
     for (int t = steps - 1; t >= 0; --t) {
         const T *from = chain + t * R * L, *letter = z + t * z_stride;
         T *back = chain_gradient + t * R * L, *letter_back = z_gradient + t * z_stride;
-        Vec<T> sums[G], own = load<T>(from), own_back = load<T>(back);
-        for (int g = 0; g < G; ++g) {
+        Vec<T> sums[G], own = load<T>(from), own_back = first ? Vec<T>{} : load<T>(back);
+        each<G>([&](auto g) SDTW_INLINE_LAMBDA {
             sums[g] = fma<T>(own, s[g], load<T>(letter_back + g * L));
             own_back = fma<T>(s[g], load<T>(letter + g * L), own_back);
-        }
+        });
         store<T>(back, own_back);
         for (int q = 1; q < R; ++q) {
             const Vec<T> value = load<T>(from + q * L);
-            Vec<T> value_back = load<T>(back + q * L);
-            for (int g = 0; g < G; ++g) {
+            Vec<T> value_back = first ? Vec<T>{} : load<T>(back + q * L);
+            each<G>([&](auto g) SDTW_INLINE_LAMBDA {
                 const Vec<T> incoming = load<T>(child_gradient + ((g * block_steps + t) * (R - 1) + q - 1) * L);
                 sums[g] = fma<T>(value, incoming, sums[g]);
                 value_back = fma<T>(incoming, load<T>(letter + g * L), value_back);
                 s[g] = q == 1 ? s[g] + incoming : fma<T>(incoming, splat<T>(factorials<T>.inverse[q]), s[g]);
-            }
+            });
             store<T>(back + q * L, value_back);
         }
-        for (int g = 0; g < G; ++g) store<T>(letter_back + g * L, sums[g]);
+        each<G>([&](auto g) SDTW_INLINE_LAMBDA { store<T>(letter_back + g * L, sums[g]); });
     }
-    for (int g = 0; g < G; ++g) store<T>(state_gradient + g * L, s[g]);
+    each<G>([&](auto g) SDTW_INLINE_LAMBDA { store<T>(state_gradient + g * L, s[g]); });
 }
 
 // The last letter: G siblings of the last but one level, H letters each. The chain of a sibling is one number a step.
 template <class T, int G, int H>
 void finish(const T *chain, const T *z, Index z_stride, int steps, T *state, int fan) {
     constexpr int L = lane_count<T>;
-    Vec<T> sum[G][H];
-    for (int g = 0; g < G; ++g)
-        for (int h = 0; h < H; ++h) sum[g][h] = load<T>(state + (g * fan + h) * L);
+    Vec<T> sum[G * H];
+    auto place = [=](int i) SDTW_INLINE_LAMBDA { return (i / H * fan + i % H) * L; };
+    each<G * H>([&](auto i) SDTW_INLINE_LAMBDA { sum[i] = load<T>(state + place(i)); });
     for (int t = 0; t < steps; ++t, z += z_stride) {
         Vec<T> letter[H];
-        for (int h = 0; h < H; ++h) letter[h] = load<T>(z + h * L);
-        for (int g = 0; g < G; ++g) {
+        each<H>([&](auto h) SDTW_INLINE_LAMBDA { letter[h] = load<T>(z + h * L); });
+        each<G>([&](auto g) SDTW_INLINE_LAMBDA {
             const Vec<T> value = load<T>(chain + (g * block_steps + t) * L);
-            for (int h = 0; h < H; ++h) sum[g][h] = fma<T>(value, letter[h], sum[g][h]);
-        }
+            each<H>([&](auto h) SDTW_INLINE_LAMBDA { sum[g * H + h] = fma<T>(value, letter[h], sum[g * H + h]); });
+        });
     }
-    for (int g = 0; g < G; ++g)
-        for (int h = 0; h < H; ++h) store<T>(state + (g * fan + h) * L, sum[g][h]);
+    each<G * H>([&](auto i) SDTW_INLINE_LAMBDA { store<T>(state + place(i), sum[i]); });
 }
 
 template <class T, int G, int H>
 void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const T *gradient, int fan, bool first,
                     T *chain_gradient, T *z_gradient) {
     constexpr int L = lane_count<T>;
-    Vec<T> incoming[G][H];
-    for (int g = 0; g < G; ++g)
-        for (int h = 0; h < H; ++h) incoming[g][h] = load<T>(gradient + (g * fan + h) * L);
+    Vec<T> incoming[G * H];
+    each<G * H>([&](auto i) SDTW_INLINE_LAMBDA { incoming[i] = load<T>(gradient + (i / H * fan + i % H) * L); });
     for (int t = 0; t < steps; ++t, z += z_stride, z_gradient += z_stride) {
         Vec<T> letter[H], letter_back[H];
-        for (int h = 0; h < H; ++h) {
+        each<H>([&](auto h) SDTW_INLINE_LAMBDA {
             letter[h] = load<T>(z + h * L);
             letter_back[h] = load<T>(z_gradient + h * L);
-        }
-        for (int g = 0; g < G; ++g) {
+        });
+        each<G>([&](auto g) SDTW_INLINE_LAMBDA {
             T *back = chain_gradient + (g * block_steps + t) * L;
             const Vec<T> value = load<T>(chain + (g * block_steps + t) * L);
             Vec<T> sum = first ? Vec<T>{} : load<T>(back);
-            for (int h = 0; h < H; ++h) {
-                sum = fma<T>(incoming[g][h], letter[h], sum);
-                letter_back[h] = fma<T>(incoming[g][h], value, letter_back[h]);
-            }
+            each<H>([&](auto h) SDTW_INLINE_LAMBDA {
+                sum = fma<T>(incoming[g * H + h], letter[h], sum);
+                letter_back[h] = fma<T>(incoming[g * H + h], value, letter_back[h]);
+            });
             store<T>(back, sum);
-        }
-        for (int h = 0; h < H; ++h) store<T>(z_gradient + h * L, letter_back[h]);
+        });
+        each<H>([&](auto h) SDTW_INLINE_LAMBDA { store<T>(z_gradient + h * L, letter_back[h]); });
     }
 }
 
@@ -235,8 +240,6 @@ void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T 
             extend<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
                                 w.state[level + 1] + first * L, child);
         });
-        if (R > 2)
-            for (int i = 0; i < G * block_steps * (R - 1); ++i) store<T>(child_gradient + i * L, Vec<T>{});
         if (R == 2) {
             finish_all_adjoint<T, G>(w, level + 1, child, first, child_gradient);
         } else {
@@ -247,7 +250,7 @@ void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T 
         }
         with_chains(R, [&]<int fixed>() {
             extend_adjoint<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
-                                        w.gradient[level + 1] + first * L, child_gradient, chain_gradient,
+                                        w.gradient[level + 1] + first * L, child_gradient, g == 0, chain_gradient,
                                         w.letter_gradients_of(level) + g * L);
         });
     });
