@@ -150,10 +150,10 @@ class SeriesEstimator(BaseEstimator):
                 UserWarning,
                 stacklevel=4,
             )
-            self.device = "auto"
+            self.__dict__["device"] = "auto"
 
 
-class SeriesTransformerMixin(TransformerMixin):  # type: ignore[misc]
+class SeriesTransformerMixin(TransformerMixin):
     """For estimators that transform: float32 stays float32."""
 
     def __sklearn_tags__(self) -> Tags:

@@ -6,11 +6,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import TransformerMixin
-from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context
+from .._estimator import Interval, SeriesEstimator, SeriesTransformerMixin, StrOptions, fit_context
 from .._resample import resample
 from .._series import Array, SeriesBatch, check_series, check_single_series
 from ..preprocessing._container import Container
@@ -18,7 +16,7 @@ from ._gdtw import gdtw
 from ._problem import Floats
 
 
-class GDTWAligner(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Align series to a template, each by its optimal continuous-time warp.
 
     Every series is taken to last from time 0 to time 1, whatever its number of samples. Its warp tells for
@@ -339,11 +337,6 @@ class GDTWAligner(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None)
                 "For series other than those of fit, pass warps=aligner.warp(series)."
             )
         return knots
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 class GDTWAlignerCV(GDTWAligner):

@@ -5,18 +5,25 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._tags import Tags
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import COMMON_CONSTRAINTS, GAMMA, Interval, SeriesEstimator, StrOptions, fit_context
+from .._estimator import (
+    COMMON_CONSTRAINTS,
+    GAMMA,
+    Interval,
+    SeriesEstimator,
+    SeriesTransformerMixin,
+    StrOptions,
+    fit_context,
+)
 from .._series import Array
 from ._barycenter import fit_barycenter
 from ._objective import Alignment, distances
 from ._start import check_weights
 
 
-class SoftDTWBarycenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
+class SoftDTWBarycenter(ClassNamePrefixFeaturesOutMixin, SeriesTransformerMixin, SeriesEstimator):
     """Barycenter of time series under Soft-DTW, as an estimator.
 
     `fit` finds the barycenter, `transform` tells how far series are from it.
@@ -178,11 +185,6 @@ class SoftDTWBarycenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
             is_divergence=self.objective == "divergence",
         )
         return values.astype(series.dtype, copy=False)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -7,10 +7,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from .._estimator import (
@@ -18,6 +17,7 @@ from .._estimator import (
     GAMMA,
     Interval,
     SeriesEstimator,
+    SeriesTransformerMixin,
     StrOptions,
     fit_context,
     restore_layout,
@@ -32,7 +32,11 @@ from ._seeding import merge_equal, plus_plus, random_seeds
 
 
 class SoftDTWKMeans(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, CallbackSupportMixin, SeriesEstimator
+    ClassNamePrefixFeaturesOutMixin,
+    SeriesTransformerMixin,
+    ClusterMixin,
+    CallbackSupportMixin,
+    SeriesEstimator,
 ):
     """k-means clustering of time series, with Soft-DTW barycenters as centres.
 
@@ -271,11 +275,6 @@ class SoftDTWKMeans(
         series = self._check_series(X, reset=False)
         weights = check_weights(sample_weight, len(series), name="sample_weight")
         return -float(weights @ self._distances(series).min(axis=1))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -6,11 +6,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._tags import Tags
 
-from .._estimator import Interval, SeriesEstimator, StrOptions
+from .._estimator import Interval, SeriesEstimator, SeriesTransformerMixin, StrOptions
 from .._measure import MEASURE_CONSTRAINTS, Measure, measure_of
 from .._series import Array, SeriesBatch
 from ..metrics import median_heuristic_sigma
@@ -28,13 +27,8 @@ KERNEL_CONSTRAINTS: dict[str, list[Any]] = {
 N_MEDIAN = 100
 
 
-class KernelTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
+class KernelTransformer(ClassNamePrefixFeaturesOutMixin, SeriesTransformerMixin, SeriesEstimator):
     """Base of the two: k(x, y) = exp(-D(x, y) / sigma_), for "gak" exp(-D(x, y))."""
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     def _measure(self) -> Measure:
         """The D of the kernel; for "gak" this needs `sigma_`."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._tags import Tags
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._cache import PairCache
-from .._estimator import SeriesEstimator, fit_context, restore_layout
+from .._estimator import SeriesEstimator, SeriesTransformerMixin, fit_context, restore_layout
 from .._measure import MEASURE_CONSTRAINTS, measure_of
 from .._series import Array, SeriesBatch, check_series
 
 
-class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
+class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, SeriesTransformerMixin, SeriesEstimator):
     """Distances between time series and those of fit.
 
     Parameters
@@ -103,11 +102,6 @@ class SoftDTWDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         self.cache = cache
         self.n_jobs = n_jobs
         self.device = device
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> SoftDTWDistance:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any, ClassVar
 
-from sklearn.base import TransformerMixin
-from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import Interval, SeriesEstimator, fit_context
+from .._estimator import Interval, SeriesEstimator, SeriesTransformerMixin, fit_context
 from .._resample import resample
 from .._series import Array
 from ._container import Container
 
 
-class TimeSeriesResampler(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TimeSeriesResampler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Bring series to a common length by linear interpolation over time.
 
     Series of different lengths go in, an array comes out, ready for whatever needs equal lengths. Soft-DTW
@@ -94,8 +92,3 @@ class TimeSeriesResampler(TransformerMixin, SeriesEstimator, auto_wrap_output_ke
         batch = self._check_series(X, reset=False)
         cube = resample(batch, self.length_).astype(batch.dtype, copy=False)
         return Container.of(X, batch).wrap_array(cube)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -6,12 +6,10 @@ from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.base import TransformerMixin
-from sklearn.utils._tags import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import SeriesEstimator, StrOptions, fit_context
+from .._estimator import SeriesEstimator, SeriesTransformerMixin, StrOptions, fit_context
 from .._series import Array, SeriesBatch
 from ._container import Container
 
@@ -25,7 +23,7 @@ def _can_invert(scaler: TimeSeriesScaler) -> bool:
     )
 
 
-class TimeSeriesScaler(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Bring series to a common scale, by z-normalisation or to a range.
 
     Elastic distances compare values: without a common scale, offset and amplitude outweigh shape.
@@ -171,11 +169,6 @@ class TimeSeriesScaler(TransformerMixin, SeriesEstimator, auto_wrap_output_keys=
         if not (low < high and np.isfinite(high - low)):
             raise ValueError(f"{accepted}. Got {self.feature_range}.")
         return float(low), float(high - low)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 class _Statistics(NamedTuple):
