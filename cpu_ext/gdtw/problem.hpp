@@ -123,7 +123,7 @@ struct Solution {
 };
 
 struct Effort {
-    Index grid;    // points of the first grid; 0 chooses
+    Index grid;    // points of the first grid; 0 chooses, and below 0 all warps are searched at once
     Index rounds;  // of refinement at most
 };
 
@@ -131,6 +131,7 @@ struct Gradients {
     double *x, *x_times, *x_slopes, *y, *times, *low, *high, *slope_min, *slope_max, *reg, *cumulative;
 };
 
+// Where the constraints of any pair leave no warp, only the status is set.
 void solve(const Problem &problem, const Effort &effort, const Solution &out, int n_threads, std::atomic<bool> &stop);
 
 // Adds d(upstream . warp) to the gradients, which start at zero.

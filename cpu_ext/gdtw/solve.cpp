@@ -19,12 +19,17 @@ const GridFunctions *grid_functions() { return &SDTW_IN_USE(gdtw_grid); }
 
 namespace {
 
+double rounding_of(const Pair &pair) {
+    return 1e-12 * (pair.x_times[pair.n - 1] - pair.x_times[0] + std::fabs(pair.x_times[0]));
+}
+
 // Bounds of each knot that some warp through all constraints reaches, or false
 // where there is none. Interval by interval, there and back: on a chain this is
 // exact.
-bool reach(const Objective &objective, double tolerance, std::vector<double> &low, std::vector<double> &high) {
+bool reach(const Objective &objective, std::vector<double> &low, std::vector<double> &high) {
     const Pair &pair = objective.pair();
     const auto m = static_cast<std::size_t>(pair.m);
+    const double tolerance = 1e3 * rounding_of(pair);
     low.resize(m), high.resize(m);
     for (std::size_t i = 0; i < m; ++i) {
         const auto k = static_cast<Index>(i);
@@ -65,32 +70,29 @@ void begin(const Objective &objective, const std::vector<double> &low, const std
 class Solver {
   public:
     Solver(Objective &objective, const Effort &effort)
-        : objective_(objective), pair_(objective.pair()), effort_(effort), grid_(objective), polish_(objective) {
-        span_ = pair_.x_times[pair_.n - 1] - pair_.x_times[0];
-        tolerance_ = 1e-12 * (span_ + std::fabs(pair_.x_times[0]));
-    }
+        : objective_(objective), pair_(objective.pair()), effort_(effort), grid_(objective), polish_(objective),
+          tolerance_(rounding_of(pair_)) {}
 
-    bool run(double *warp) {
-        if (!reach(objective_, 1e3 * tolerance_, low_, high_)) return false;
+    void run(double *warp) {
+        reach(objective_, low_, high_);
         begin(objective_, low_, high_, warp);
         if (pair_.x_slopes) {
             search_smooth(warp);
-            return true;
+            return;
         }
-        // Short signals: over the whole of x at once. What is best of all stays so,
-        // but for rounding.
+        // Short signals, or where asked for: over the whole of x at once. What is best of all stays so, but for
+        // rounding.
         const Index corners = pair_.n * pair_.m * (pair_.data.loss == Loss::squared ? 1 : 1 + pair_.d);
-        if (effort_.grid <= 0 && corners <= 8192) {
+        if (effort_.grid < 0 || (effort_.grid == 0 && corners <= 8192)) {
             polish_.run(warp, pair_.n);
             polish_.run(warp, 1);
-            return true;
+            return;
         }
         grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
         // How far to look around what the grid found: where that is cheap, far.
         const bool is_long = pair_.n * pair_.m > 65536;
         polish_.leap(warp, is_long ? 8 : 32);
         polish_.run(warp, is_long ? 1 : 2);
-        return true;
     }
 
     Polish &polish() { return polish_; }
@@ -103,8 +105,6 @@ class Solver {
         const auto m = static_cast<std::size_t>(pair_.m);
         const Index count = points();
         grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
-        spacing_.resize(m);
-        for (std::size_t i = 0; i < m; ++i) spacing_[i] = (high_[i] - low_[i]) / static_cast<double>(count - 1);
         around(warp, 8, 65), around(warp, 2, 65);
         double best = polish_.run(warp, 1);
         std::vector<double> trial(m);
@@ -132,8 +132,9 @@ class Solver {
         const auto m = static_cast<std::size_t>(pair_.m);
         box_low_.resize(m), box_high_.resize(m);
         for (std::size_t i = 0; i < m; ++i) {
-            box_low_[i] = std::max(low_[i], warp[i] - reach * spacing_[i]);
-            box_high_[i] = std::min(high_[i], warp[i] + reach * spacing_[i]);
+            const double spacing = (high_[i] - low_[i]) / static_cast<double>(points() - 1);
+            box_low_[i] = std::max(low_[i], warp[i] - reach * spacing);
+            box_high_[i] = std::min(high_[i], warp[i] + reach * spacing);
         }
         grid_.improve(box_low_.data(), box_high_.data(), count, tolerance_, warp);
     }
@@ -143,8 +144,8 @@ class Solver {
     const Effort effort_;
     Grid grid_;
     Polish polish_;
-    double span_, tolerance_;
-    std::vector<double> low_, high_, box_low_, box_high_, spacing_;
+    double tolerance_;
+    std::vector<double> low_, high_, box_low_, box_high_;
 };
 
 void solve_pair(const Problem &problem, Index b, const Effort &effort, const Solution &out) {
@@ -152,16 +153,28 @@ void solve_pair(const Problem &problem, Index b, const Effort &effort, const Sol
     Objective objective(pair);
     Solver solver(objective, effort);
     const Index at = problem.y_offsets[b];
-    out.status[b] = solver.run(out.warp + at) ? 0 : 1;
-    if (out.status[b]) return;
+    solver.run(out.warp + at);
     solver.polish().active_set(out.warp + at, out.cell + at, out.holds + at, out.ties + at);
     out.objective[b] = objective.value(out.warp + at);
     out.residual[b] = solver.polish().residual(out.warp + at);
 }
 
+// Whether the constraints of every pair leave a warp; the status of each.
+bool all_have_warps(const Problem &problem, std::int32_t *status) {
+    std::vector<double> low, high;
+    bool all = true;
+    for (Index b = 0; b < problem.size; ++b) {
+        const Objective objective(problem.pair(b));
+        status[b] = reach(objective, low, high) ? 0 : 1;
+        all &= !status[b];
+    }
+    return all;
+}
+
 }  // namespace
 
 void solve(const Problem &problem, const Effort &effort, const Solution &out, int n_threads, std::atomic<bool> &stop) {
+    if (!all_have_warps(problem, out.status)) return;
     std::atomic<Index> next{0};
     const int team = static_cast<int>(std::clamp<Index>(problem.size, 1, n_threads));
     run_team(team, stop, [&](int) {

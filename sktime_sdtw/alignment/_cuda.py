@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ..functional._cuda import Device, Gpu, _asks
+from ._feasible import no_warp
+from ._solver import NO_WARP
 
 if TYPE_CHECKING:
     from ..cuda_ext._gdtw import Found, Room, Settings, Warping
@@ -67,10 +69,18 @@ def forward(
     n_grid: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Warp, cell, holds, ties, objective and residual, as the operator `sktime_sdtw::gdtw` has them."""
-    from ..cuda_ext._gdtw import solve
+    from ..cuda_ext._gdtw import UnsolvedPairError, solve
+    from ._operator import flatten
 
     warping, room = _problem(device, tensors, x_lengths, lengths)
-    found = solve(device.runtime, warping, _settings(*settings), room, n_grid, look=_asks.get())
+    try:
+        found = solve(device.runtime, warping, _settings(*settings), room, n_grid, look=_asks.get())
+    except UnsolvedPairError as error:
+        if error.status != NO_WARP:
+            raise
+        host = [None if tensor is None else tensor.cpu() for tensor in tensors]
+        problem = flatten(host, x_lengths.cpu(), lengths.cpu(), *settings)
+        raise ValueError(no_warp(problem, error.pair)) from None
     n, m = len(warping), room.longest
     tables = [device.tensor(buffer, n, m) for buffer in (found.warp, found.cell, found.holds, found.ties)]
     numbers = [device.tensor(buffer, n) for buffer in (found.objective, found.residual)]

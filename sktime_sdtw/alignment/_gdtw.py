@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._series import Array
+from .._series import Array, is_list
 from . import _problem
 from ._problem import Floats, Problem
-from ._solver import Solution, solve
+from ._solver import ALL, Solution, solve
 
 HOLDS = ("free", "source_start", "source_end", "band_lower", "band_upper", "sample", "identity", "residual")
 TIES = ("free", "slope_min", "slope_max", "mean_slope")
@@ -70,8 +71,9 @@ class GDTWResult:
 
 
 def is_tensor(*values: Any) -> bool:
-    """Whether one of these is a torch tensor."""
-    return any(type(value).__module__.split(".")[0] == "torch" for value in values)
+    """Whether one of these is a torch tensor, or a list of tensors."""
+    firsts = [value[0] if is_list(value) and len(value) else value for value in values]
+    return any(type(value).__module__.split(".")[0] == "torch" for value in firsts)
 
 
 def gdtw(
@@ -97,6 +99,7 @@ def gdtw(
     x_lengths: Any = None,
     y_lengths: Any = None,
     n_grid: int | None = None,
+    exact: bool = False,
     return_gap: bool = False,
     n_jobs: int | None = None,
     device: str | list[str] = "auto",
@@ -146,8 +149,12 @@ def gdtw(
     x_lengths, y_lengths : array-like of shape (n_pairs,), default=None
         Number of samples of each signal in a padded array. NaN after the end says the same.
     n_grid : int, default=None
-        Points of the grid on which the search starts. None takes what is good for the lengths: none where the
-        search is exact.
+        Points of the grid on which the search starts. None takes what is good for the lengths: no grid where
+        n times m is at most 8192, for there the search is exact; see Notes.
+    exact : bool, default=False
+        Whether to search all warps of signals of any length: the result is the best there is. Signals of 256
+        samples take about ten times as long, those of 512 about a hundred times. On the CPU, and with linear
+        interpolation.
     return_gap : bool, default=False
         Whether to search again on a grid four times as fine and tell the difference.
     n_jobs : int, default=None
@@ -181,12 +188,15 @@ def gdtw(
        + \lambda \sum_i h_i\, \rho\left(\frac{\varphi_{i+1} - \varphi_i}{h_i} - s\right)
        + \mu \sum_i w_i\, \rho(\varphi_i - g_i).
 
-    The problem is not convex. With ``interpolation="linear"`` the cost of the first knots, as a function of
-    where the last of them is, is quadratic piece by piece, and so dynamic programming can be exact: on the
-    CPU, for signals of n times m up to 8192 (times ``1 + n_features`` for other losses than "l2"), the
-    result is the best of all warps, up to rounding. For longer ones a grid of O(n m) points comes first, then
-    the exact method within some samples to both sides of what it found (32, or 8 where n times m is above
-    65536); `return_gap` tells whether a finer grid finds better.
+    The problem is not convex: there are minima that are not the best.
+
+    * With ``interpolation="linear"``, where n times m is at most 8192 (times ``1 + n_features`` for other
+      losses than "l2"), or with ``exact=True``, the result is the **global optimum**, up to rounding: the
+      cost of the first knots, as a function of where the last of them is, is quadratic piece by piece, and
+      dynamic programming over such functions leaves no warp out.
+    * Else it is a **local optimum**, the best near what a search on a grid found: within 32 samples to both
+      sides, or 8 where n times m is above 65536. There may be a better one elsewhere; `return_gap` tells
+      whether a finer grid finds one, ``exact=True`` whether there is any.
 
     References
     ----------
@@ -210,33 +220,42 @@ def gdtw(
         from ._torch import gdtw_torch
 
         return gdtw_torch(x, y, **options)
+    for name, value in options.items():
+        if getattr(value, "requires_grad", False):
+            raise TypeError(f"{name} is a tensor that requires grad, but x and y are arrays: pass tensors.")
     options.pop("device")
     finest, n_jobs = options.pop("return_gap"), options.pop("n_jobs")
-    n_grid = check_grid(options.pop("n_grid"))
+    n_grid = check_search(options.pop("n_grid"), options.pop("exact"), interpolation)
     problem, single, dtype = make_problem(x, y, **options)
+    problem, origin = _problem.from_zero(problem)
     solution = solve(problem, n_grid, n_jobs=n_jobs, device=device)
     gap = None
     if finest:
         points = finer_grid(n_grid, int(problem.sources.lengths.max()))
         finer = solve(problem, points, n_jobs=n_jobs, device=device)
         gap = np.maximum(solution.objective - finer.objective, 0.0)
-    result = pack(problem, solution, dtype)
+    result = pack(problem, replace(solution, warp=solution.warp + origin), dtype)
     result = replace(result, gap=gap)
     return take_first(result) if single else result
 
 
-def check_grid(n_grid: Any) -> int:
-    """Number of points of the first grid; 0 stands for the default."""
+def check_search(n_grid: Any, exact: Any, interpolation: Any) -> int:
+    """Number of points of the first grid; 0 stands for the default and `ALL` for none at all."""
+    if exact:
+        if n_grid is not None or interpolation != "linear":
+            raise ValueError("exact=True needs interpolation='linear', and no n_grid.")
+        return ALL
     if n_grid is None:
         return 0
-    if isinstance(n_grid, bool) or int(n_grid) != n_grid or n_grid < 2:
+    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or n_grid < 2:
         raise ValueError(f"n_grid must be None or an integer >= 2. Got {n_grid!r}.")
     return int(n_grid)
 
 
 def finer_grid(n_grid: int, longest: int) -> int:
     """Number of points of a grid four times as fine as the usual one."""
-    return 4 * (n_grid or min(max(longest, 257), 1025))
+    usual = min(max(longest, 257), 1025)
+    return 4 * (n_grid if n_grid > 0 else usual)
 
 
 def make_problem(
@@ -270,15 +289,9 @@ def make_problem(
     penalty = p.check_penalty(reg_loss, reg_huber_delta, "reg_loss")
     sources, single_x, dtype_x = p.read_signals(x, x_times, x_lengths, "x")
     samples, single_y, dtype_y = p.read_signals(y, y_times, y_lengths, "y")
-    if single_x != single_y or len(sources) != len(samples):
-        raise ValueError(
-            f"x has {len(sources)} and y {len(samples)} signals; pass as many of both, and both with or both "
-            "without the axis of pairs."
-        )
-    if sources.values.shape[1] != samples.values.shape[1]:
-        raise ValueError(
-            f"x has {sources.values.shape[1]} features per time step, but y has {samples.values.shape[1]}."
-        )
+    p.check_alike(
+        (len(sources), sources.values.shape[1], single_x), (len(samples), samples.values.shape[1], single_y)
+    )
     targets = p.read_targets(samples, knots)
     low, high = p.read_bounds(sources, targets, band, band_lower, band_upper)
     least = p.read_slopes(slope_min, targets.lengths, 0.0, "slope_min")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,18 @@ class Problem:
     slopes: Floats | None = None
 
 
+def from_zero(problem: Problem) -> tuple[Problem, Floats]:
+    """The same with every source beginning at time 0, and what that takes off the warp at each knot.
+
+    Times like seconds since 1970 would cost half of the digits.
+    """
+    sources, targets = problem.sources, problem.targets
+    first = sources.times[sources.offsets[:-1]]
+    rows, knots = np.repeat(first, sources.lengths), np.repeat(first, targets.lengths)
+    moved = replace(sources, times=sources.times - rows)
+    return replace(problem, sources=moved, low=problem.low - knots, high=problem.high - knots), knots
+
+
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     """One of some strings."""
     if value not in choices:
@@ -81,11 +93,30 @@ def check_penalty(name: Any, delta: Any, argument: str) -> Penalty:
     check_choice(name, argument, tuple(LOSSES))
     if getattr(delta, "requires_grad", False):
         raise ValueError("The delta of Huber's loss is a number: there is no gradient with respect to it.")
-    number = float(delta)
+    prefix = "reg_" if argument == "reg_loss" else ""
+    number = float(read_numbers(delta, f"{prefix}huber_delta"))
     if not math.isfinite(number) or number <= 0:
-        prefix = "reg_" if argument == "reg_loss" else ""
         raise ValueError(f"{prefix}huber_delta must be a finite number > 0. Got {delta!r}.")
     return Penalty(str(name), number)
+
+
+def read_numbers(values: Any, name: str) -> Floats:
+    """Numbers of any shape, float64."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be made of numbers. Got {values!r}.") from None
+
+
+def check_alike(x: tuple[int, int, bool], y: tuple[int, int, bool]) -> None:
+    """Numbers of signals and of features, and whether there is no axis of pairs: the same for both."""
+    if x[0] != y[0] or x[2] != y[2]:
+        raise ValueError(
+            f"x has {x[0]} and y {y[0]} signals; pass as many of both, and both with or both without the "
+            "axis of pairs."
+        )
+    if x[1] != y[1]:
+        raise ValueError(f"x has {x[1]} features per time step, but y has {y[1]}.")
 
 
 def check_smooth(interpolation: str, data: Penalty, penalty: Penalty, cumulative: Floats) -> None:
@@ -145,9 +176,9 @@ def read_rows(values: Any, lengths: Integers, name: str) -> list[Floats]:
     """One row of numbers for each signal: from a list, a padded table, one row for all, or one number."""
     n = len(lengths)
     if is_list(values) and np.ndim(values[0]) > 0:
-        rows = [np.asarray(row, np.float64) for row in values]
+        rows = [read_numbers(row, name) for row in values]
     else:
-        table = np.asarray(values, np.float64)
+        table = read_numbers(values, name)
         if table.ndim == 0 or table.shape in ((1,), (n, 1)):
             table = np.broadcast_to(table.reshape(-1, 1), (n, int(lengths.max())))
         rows = [table] * n if table.ndim == 1 else list(table)
@@ -162,7 +193,7 @@ def read_rows(values: Any, lengths: Integers, name: str) -> list[Floats]:
 
 def read_weights(values: Any, n: int, name: str) -> Floats:
     """One number >= 0 for all pairs, or one for each."""
-    table = np.asarray(values, np.float64)
+    table = read_numbers(values, name)
     if table.shape not in ((), (1,), (n,), (n, 1)):
         raise ValueError(f"{name} must be a number or one for each of {n} pairs. Got shape {table.shape}.")
     if not np.isfinite(table).all() or (table < 0).any():
@@ -218,7 +249,7 @@ def read_bounds(
     """Bounds of the warp at every knot: the band around the line of mean slope, and what is given."""
     low, high = np.full(len(knots.times), -np.inf), np.full(len(knots.times), np.inf)
     if band is not None:
-        widths = np.asarray(band, np.float64)
+        widths = read_numbers(band, "band")
         if not np.isfinite(widths).all() or (widths < 0).any():
             raise ValueError(f"band must be finite and >= 0. Got {band!r}.")
         if widths.ndim == 0 or widths.shape == (len(x),):

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._engine import _runtimes, resolve_n_threads
+from ._feasible import no_warp
 from ._problem import Floats, Problem
+
+EXACT_NEEDS_CPU = (
+    "exact=True searches on the CPU only: move x and y there, or leave device at 'auto'. (For short signals "
+    "the search is exact without it, on a GPU too.)"
+)
+NO_WARP = 1  # status of such a pair
+ALL = -1  # as n_grid: no grid, all warps are searched
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +67,21 @@ def solve(
     ValueError
         The constraints of a pair leave no warp.
     """
+    if n_grid == ALL and device == "auto":
+        device = "cpu"
     cells = float(problem.sources.lengths.astype(np.float64) @ problem.targets.lengths)
     runtimes = _runtimes(device, cells * problem.sources.values.shape[1])
     if runtimes:
-        from ..cuda_ext._gdtw import solve_arrays
+        if n_grid == ALL:
+            raise ValueError(EXACT_NEEDS_CPU)
+        from ..cuda_ext._gdtw import UnsolvedPairError, solve_arrays
 
-        return Solution(**solve_arrays(runtimes, problem, n_grid))
+        try:
+            return Solution(**solve_arrays(runtimes, problem, n_grid))
+        except UnsolvedPairError as error:
+            if error.status == NO_WARP:
+                raise ValueError(no_warp(problem, error.pair)) from None
+            raise
     n, m = len(problem.sources), len(problem.targets.times)
     out = Solution(
         np.empty(m),
@@ -90,10 +107,7 @@ def solve(
     ]
     _core.gdtw(*arguments)
     if status.any():
-        raise ValueError(
-            f"No warp of pair {int(np.flatnonzero(status)[0])} meets slope_min, slope_max, band, band_lower "
-            "and band_upper together. Loosen one of them."
-        )
+        raise ValueError(no_warp(problem, int(np.flatnonzero(status)[0])))
     if not np.isfinite(out.objective).all():
         raise ValueError("The objective leaves the range of float64: scale x and y down.")
     return out

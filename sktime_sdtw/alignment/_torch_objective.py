@@ -38,7 +38,7 @@ def objective(
     read = _read(warp, cell.long(), x, x_times, x_slopes)
     residual = read - torch.where(inside[:, :, None], y, 0.0)
     step = torch.where(inside[:, 1:], times[:, 1:] - times[:, :-1], 0.0)
-    nothing = step.new_zeros(len(step), 1)
+    nothing = step.new_zeros(step.shape[0], 1)
     weight = 0.5 * (torch.cat([nothing, step], 1) + torch.cat([step, nothing], 1))
     start = x_times[:, :1]
     slope = torch.ones_like(start)

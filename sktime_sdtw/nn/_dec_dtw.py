@@ -38,7 +38,7 @@ class DecDTW(torch.nn.Module):
     linear in the number of knots. The gradient is exact where the warp is differentiable. At a knot that is
     held by a sample of x (see `kinks` of the result) the values of x have no first-order effect, which the
     gradient says; ``interpolation="cubic"`` has no such knots. The `objective` that `solve` returns is
-    differentiable, too. There are no second derivatives: asking for one raises an error.
+    differentiable, too. There are no second derivatives and no forward mode: asking for them raises an error.
 
     References
     ----------

@@ -18,7 +18,7 @@ pytest.importorskip("cuda.core", reason="kernels are compiled through it")
 from cuda_emulation import EmulatedRuntime  # noqa: E402
 from sktime_sdtw.cuda_ext import _gdtw  # noqa: E402
 
-from sktime_sdtw.alignment import _cuda, _torch  # noqa: E402
+from sktime_sdtw.alignment import _cuda, _operator, _torch  # noqa: E402
 from sktime_sdtw.functional import capturable  # noqa: E402
 
 DEFAULTS = {
@@ -160,7 +160,7 @@ def device(monkeypatch):
             grads = [None if tensor is None else grad for tensor, grad in zip(tensors, grads, strict=True)]
             return (*grads, *[None] * 9)
 
-    monkeypatch.setattr(_torch, "_forward", Operator.apply)
+    monkeypatch.setattr(_torch, "warp_of", Operator.apply)
     return found
 
 
@@ -185,7 +185,7 @@ def test_gradients_as_on_the_cpu(name, device, monkeypatch):
         upstream = torch.linspace(-1, 2, 12, dtype=torch.float64)[None]
         ours = torch.autograd.grad(found.values, list(tensors.values()), upstream)
         with monkeypatch.context() as m:
-            m.setattr(_torch, "_forward", torch.ops.sktime_sdtw.gdtw.default)
+            m.setattr(_torch, "warp_of", _operator.warp_of)
             expected = gdtw(**tensors, **options)
         torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-9)
         torch.testing.assert_close(found.holds, expected.holds)
@@ -249,12 +249,12 @@ BAD = {
     "y has a signal of one sample": {"y_lengths": [6, 1]},
     "reg must be finite": {"reg": torch.tensor([0.1, -1.0])},
     "reg_cumulative must be": {"reg_cumulative": torch.tensor([0.1, torch.inf])},
-    "No warp of pair 0.*slope_max": {"slope_max": 0.5},
+    "No warp of pair 0 meets slope_max: at time 1 ": {"slope_max": 0.5},
     "slope_min must be >= 0": {"slope_min": -1.0},
     "slope_max must be >= 0": {"slope_max": torch.nan},
     "slope_min is greater": {"slope_min": 2.0, "slope_max": 1.5},
     "band.* has NaN": {"band_lower": torch.nan},
-    "No warp of pair 1": {"band_lower": torch.tensor([[0.0] * 6, [2.0] * 6])},
+    "No warp of pair 1 meets band or band_lower: ": {"band_lower": torch.tensor([[0.0] * 6, [2.0] * 6])},
     "leaves the range": {"x": "huge"},
 }
 

@@ -109,6 +109,19 @@ def test_long_signals_are_searched_on_a_grid_first():
     assert max(best.kkt_residual.max(), searched.kkt_residual.max()) < 1e-10
 
 
+def test_all_warps_of_longer_signals_are_searched_where_asked_for():
+    """Two ways up, of which the grid's choice is the worse one by a hair: only the search of all can tell."""
+    rng = np.random.default_rng(256)
+    X, Y = (np.stack([walk(rng, 120, 1) for _ in range(20)]) for _ in range(2))
+    usual, exact = gdtw(X, Y, reg=1.0, n_grid=8), gdtw(X, Y, reg=1.0, exact=True, return_gap=True)
+    assert (exact.objective <= usual.objective * (1 + 1e-12)).all()
+    assert (exact.objective < usual.objective * (1 - 1e-6)).any()
+    assert (exact.gap <= 1e-12 * exact.objective).all()
+    assert exact.kkt_residual.max() < 1e-10
+    short = gdtw(X[:3, :80], Y[:3, :80]), gdtw(X[:3, :80], Y[:3, :80], exact=True)
+    np.testing.assert_array_equal(short[0].values, short[1].values)
+
+
 def test_gap_to_a_finer_grid():
     rng = np.random.default_rng(0)
     X, Y = (np.stack([walk(rng, 40, 1) for _ in range(8)]) for _ in range(2))
@@ -169,6 +182,20 @@ def test_unit_of_time_does_not_matter(name):
     other = solve(scaled)
     np.testing.assert_allclose(other.values, c * result.values + 5, atol=1e-9)
     np.testing.assert_allclose(other.objective, b * result.objective, rtol=1e-9)
+
+
+def test_times_far_from_zero_lose_no_digits():
+    x, y = smooth(np.random.default_rng(1), 40, 1), smooth(np.random.default_rng(2), 30, 1)
+    options = {"reg": 1e-3, "slope_max": 1.5, "y_times": np.arange(30.0)}
+    since_1970, since_zero = (
+        gdtw(x, y, x_times=start + np.arange(40.0), band_lower=start - 1.0, **options)
+        for start in (1.7e9, 0.0)
+    )
+    np.testing.assert_allclose(since_1970.values - 1.7e9, since_zero.values, atol=1e-6)
+    np.testing.assert_array_equal(since_1970.holds, since_zero.holds)
+    assert since_1970.kkt_residual < 1e-12
+    with pytest.raises(ValueError, match="slope_max"):
+        gdtw(x, y, x_times=1.7e9 + np.arange(40.0), slope_max=0.99)
 
 
 @pytest.mark.parametrize("name", ["plain", "light", "slope", "band", "huber", "cubic"])
@@ -318,8 +345,20 @@ BAD = {
     "interpolation='cubic' needs": {"interpolation": "cubic", "loss": "l1"},
     "slope_min must be": {"slope_min": -1.0},
     "slope_min is greater": {"slope_min": 1.0, "slope_max": 0.5},
-    "No warp of pair 0.*slope_max": {"slope_max": 0.9},
-    "No warp of pair 0.* band": {"band_lower": 0.5, "band_upper": 0.4},
+    "No warp of pair 0 meets slope_max: at time 1 .* least 1 and at most 0.9 ": {"slope_max": 0.9},
+    "No warp of pair 0 meets slope_min: at time 0.5 ": {"slope_min": 2.5},
+    "No warp of pair 0 meets band or band_lower and band or band_upper: ": {
+        "band_lower": 0.5,
+        "band_upper": 0.4,
+        "mode": "subsequence",
+    },
+    "No warp of pair 0 meets slope_max and band or band_lower: at time 0.5 ": {
+        "band_lower": [0, 0, 0.8, 0, 0],
+        "slope_max": 1.2,
+    },
+    "reg must be made of numbers": {"reg": "much"},
+    "x_times must be made of numbers": {"x_times": list("abcdef")},
+    "exact=True needs": {"exact": True, "interpolation": "cubic"},
     "band must be": {"band": -0.1},
     "band_lower has NaN": {"band_lower": np.nan},
     "knots must be at least": {"knots": 1},

@@ -79,8 +79,32 @@ def test_shapes_and_dtypes():
     assert not result.objective.requires_grad
 
 
+def test_lists_of_tensors():
+    x, y, rest = batch()
+    X, Y, s, t = (
+        [torch.tensor(row[:k]) for row, k in zip(table, rest[lengths], strict=True)]
+        for table, lengths in (
+            (x, "x_lengths"),
+            (y, "y_lengths"),
+            (rest["x_times"], "x_lengths"),
+            (rest["y_times"], "y_lengths"),
+        )
+    )
+    X[1].requires_grad_()
+    ragged = gdtw(X, Y, x_times=s, y_times=t, reg=0.03)
+    expected = gdtw(torch.tensor(x), torch.tensor(y), reg=0.03, **as_tensors(rest))
+    assert torch.equal(ragged.values, expected.values)
+    assert ragged.lengths.tolist() == rest["y_lengths"]
+    ragged.values.sum().backward()
+    assert X[1].grad.shape == (7, 2)
+    with pytest.raises(ValueError, match="omit x_lengths"):
+        gdtw(X, Y, x_lengths=[12, 7, 12])
+    with pytest.raises(ValueError, match="different numbers of features"):
+        gdtw([X[0], X[1][:, :1], X[2]], Y)
+
+
 def test_operator_passes_the_checks_of_torch():
-    from sktime_sdtw.alignment._torch import _forward
+    from sktime_sdtw.alignment._operator import _forward
 
     x, y, rest = batch(d=1)
     tensor = as_tensors(rest)
@@ -147,6 +171,9 @@ def test_errors_name_the_argument():
         "reg must be": {"reg": torch.tensor([-1.0, 1.0])},
         "No warp of pair 0": {"slope_max": 0.5},
         "slope_max must be a number": {"slope_max": torch.ones(4)},
+        "band_lower must be a number": {"band_lower": torch.ones(4)},
+        "reg must be made of numbers": {"reg": "much"},
+        "exact=True needs": {"exact": True, "n_grid": 9},
         "slope_min must be >= 0": {"slope_min": torch.tensor(-1.0)},
         "knots must begin": {"knots": torch.tensor([0.1, 0.5, 1.0])},
         "knots must be two or more": {"knots": torch.tensor([[0.0, 1.0]] * 3)},
