@@ -268,6 +268,12 @@ FAMILIES = (
 )
 
 
+def product(architecture: str) -> list[KernelSpec]:
+    """All variants of all kernels that are made for an architecture."""
+    families = (family for family in FAMILIES if architecture in family.architectures)
+    return list(dict.fromkeys(spec for family in families for spec in family.all()))
+
+
 def typical() -> dict[str, KernelSpec]:
     """The variants that most of the work is done by, named."""
     single, double, wide, hard = TYPES[0], TYPES[4], TYPES[1], TYPES[2]
@@ -379,8 +385,8 @@ BUDGETS = {
     # Large functions with several callers, which keep their registers in memory.
     ("gdtw", "double"): Budget(255, 896, 34 * 1024),
     ("gdtw_backward", "double"): Budget(128, 256, 1024),
-    ("classify", "float"): Budget(64, 0, 0),
-    ("classify", "double"): Budget(64, 0, 0),
+    ("classify", "float"): Budget(80, 0, 0),
+    ("classify", "double"): Budget(80, 0, 0),
     ("ranges", "float"): Budget(48, 0, 4 * 1024),
     ("ranges", "double"): Budget(48, 0, 4 * 1024),
     ("spans", "double"): Budget(64, 0, 0),

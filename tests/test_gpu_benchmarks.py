@@ -158,6 +158,19 @@ def test_a_step_that_cannot_start_does_not_keep_others_from_running(tmp_path: Pa
     assert "CPU engine" in page.read_text()
 
 
+def test_it_starts_before_the_package_is_built(tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys; sys.modules['sktime_sdtw'] = None; del sys.argv[0]; sys.path[0] = ''\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, str(FOLDER / "run"), "doctor", "--dry-run", "--commit", "0"]
+    done = subprocess.run(
+        [*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=100, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CPU engine" in done.stdout
+
+
 def test_a_command_ends_with_all_that_it_started(script: Any, tmp_path: Path) -> None:
     # The grandchild holds what is printed open, and would keep a pipe waiting.
     inner = f"import pathlib, time; time.sleep(3); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
@@ -396,3 +409,34 @@ def test_model_of_warps(script: Any) -> None:
     found = script("warp_model").expected(row)
     assert 0 < found["forward"] < found["both"] < 1
     assert len(found["largest"]) == 3
+
+
+def test_all_variants_of_all_kernels(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cuda.core")
+    resources, variants = script("resources"), importlib.import_module("cuda_variants")
+    ranges = next(family for family in variants.FAMILIES if family.name == "ranges").all()
+    assert set(ranges) < set(resources.product("sm_75")) < set(resources.product("sm_80"))
+    broken = variants.KernelSpec.of("spans", STORE="float", REAL="double")  # WIDE and more are missing
+    compiled: dict[int, Any] = {}
+    for allowed, specs in ((48, ranges), (8, [*ranges, broken])):
+        monkeypatch.setattr(resources, "product", lambda name, specs=specs: specs)
+        monkeypatch.setattr(resources, "budget", lambda spec, most=allowed: variants.Budget(most, 0, 4096))
+        compiled[allowed] = resources.Product()
+        compiled[allowed].compile(["sm_80", "sm_90"], 1)
+    assert (compiled[48].counts, compiled[48].beyond) == ({"sm_80": 2, "sm_90": 2}, [])
+    assert 8 < compiled[48].most["ranges", "float"].registers <= 48
+    assert compiled[8].counts == {"sm_80": 3, "sm_90": 3}
+    assert sum("ranges" in line for line in compiled[8].beyond) == 4
+    assert sum("NVRTC cannot compile spans" in line for line in compiled[8].beyond) == 2
+
+
+def test_turns_of_the_architectures(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = script("resources")
+    turns: list[str] = []
+    monkeypatch.setattr(resources.Product, "compile", lambda self, names, jobs: turns.extend(names))
+    for count in range(95, 109):
+        monkeypatch.setattr(sys, "argv", ["resources.py", "--turn", str(count), "--jobs", "2"])
+        with pytest.raises(SystemExit) as end:
+            resources.main()
+        assert end.value.code == 0
+    assert all(sorted(turns[k : k + 7]) == sorted(resources.ARCHITECTURES) for k in range(8))

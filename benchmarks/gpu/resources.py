@@ -1,15 +1,23 @@
 """Registers, spills and shared memory of the CUDA kernels, from the log of the compiler. Needs no GPU.
 
-``python benchmarks/gpu/resources.py`` prints the tables; ``--update`` writes them to resources.md.
-``--all 3/50`` compiles the third of fifty parts of the full product, each variant for each architecture,
-and says what exceeds its budget: more than fifty thousand compilations of 0.65 s, ten hours of a core in all.
+``python benchmarks/gpu/resources.py`` prints what typical variants take. ``--all`` compiles every variant of
+every kernel for every architecture, or for those that are named, in ``--jobs`` processes, and says what
+exceeds its budget. What has been compiled is kept in the folder for temporary files, by the content of its
+source: a run that was stopped goes on where it was, and after a change only what changed is done again.
+``--turn K`` is ``--all`` for one architecture, the next one for each K: in continuous integration, where K
+counts the commits, any seven of them in a row compile everything. ``--update`` writes resources.md, from
+all variants for all architectures.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -18,16 +26,16 @@ sys.path.insert(0, str(HERE.parents[1] / "tests"))
 from cuda_variants import (  # noqa: E402
     ARCHITECTURES,
     BUDGETS,
-    FAMILIES,
     Budget,
     architectures,
     budget,
+    product,
     resources,
     typical,
     within,
 )
 from sktime_sdtw.cuda_ext import _plan  # noqa: E402
-from sktime_sdtw.cuda_ext._compile import Resources, nvrtc_version  # noqa: E402
+from sktime_sdtw.cuda_ext._compile import CompileError, Resources, nvrtc_version  # noqa: E402
 from sktime_sdtw.cuda_ext._sources import KernelSpec  # noqa: E402
 
 # 65536 registers of a multiprocessor, handed to warps in portions of 256; 64 warps at most on sm_90.
@@ -51,8 +59,9 @@ BUDGET = """\
 
 ## Budget
 
-The most that any compiled variant takes, on any architecture: every value of every compile-time choice, and
-every pair of them, in {count} compilations. In brackets the budget.
+The most that any variant takes, on any architecture. In brackets the budget. All variants have been compiled
+for all architectures, {count} compilations: {parts}.
+{beyond} takes more than its budget.
 """
 
 
@@ -76,21 +85,13 @@ def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def report() -> Iterator[str]:
+def typical_lines() -> Iterator[str]:
+    """What typical variants take."""
     yield INTRODUCTION.format(version=".".join(map(str, nvrtc_version()))).rstrip()
-    most: dict[tuple[str, str], Budget] = {}
-
-    def note(spec: KernelSpec, found: Resources) -> None:
-        key = (spec.entry, dict(spec.defines)["REAL"])
-        taken = (found.registers, found.spill_stores, found.shared)
-        most[key] = Budget(*map(max, most.get(key, (0, 0, 0)), taken))
-
     rows = []
     for name, spec in typical().items():
         found = {architecture: resources(spec, architecture) for architecture in architectures(spec)}
         shown = found["sm_90"]
-        for each in found.values():
-            note(spec, each)
         rows.append(
             [
                 *(name, f"`{spec.entry}`", *(brief(found[a]) if a in found else "" for a in ARCHITECTURES)),
@@ -99,49 +100,86 @@ def report() -> Iterator[str]:
         )
     yield from table(["", "kernel", *ARCHITECTURES, "thread's memory", "shared", "warps"], rows)
 
-    for family in FAMILIES:
-        for spec, architecture in family.covering():
-            note(spec, resources(spec, architecture))
-    yield BUDGET.format(count=sum(len(family.covering()) for family in FAMILIES)).rstrip()
-    rows = [
-        [
-            f"`{entry}`",
-            real,
-            *(f"{taken} ({limit})" for taken, limit in zip(most[entry, real], allowed, strict=True)),
-        ]
-        for (entry, real), allowed in BUDGETS.items()
-    ]
-    yield from table(["kernel", "arithmetic", "registers", "spilled bytes", "shared bytes"], rows)
+
+def attempt(spec: KernelSpec, architecture: str) -> Resources | str:
+    """What the kernel takes, or why it does not compile."""
+    try:
+        return resources(spec, architecture)
+    except CompileError as error:
+        return str(error)
 
 
-def compile_all(part: int, parts: int) -> int:
-    """How many variants of a part of the full product exceed their budget; each is named."""
-    jobs = [(spec, name) for family in FAMILIES for spec in family.all() for name in family.architectures]
-    exceeding = 0
-    for spec, architecture in jobs[part - 1 :: parts]:
-        found = resources(spec, architecture)
+@dataclass
+class Product:
+    """All variants of all kernels for some architectures."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    most: dict[tuple[str, str], Budget] = field(default_factory=dict)  # that any takes, by kernel and type
+    beyond: list[str] = field(default_factory=list)  # their budget, or what does not compile at all
+
+    def compile(self, names: Sequence[str], jobs: int) -> None:
+        """Compile, or find what earlier runs have; says how far it is, and what is beyond its budget."""
+        work = [(spec, name) for name in names for spec in product(name)]
+        begin = said = time.monotonic()
+        with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as pool:
+            each = (pool.map if pool else map)(attempt, *zip(*work, strict=True))
+            for done, ((spec, name), found) in enumerate(zip(work, each, strict=True), 1):
+                self._note(spec, name, found)
+                if time.monotonic() > said + 60 or done == len(work):
+                    said = time.monotonic()
+                    print(f"{done} of {len(work)} after {said - begin:.0f} s, for {name}", flush=True)
+
+    def _note(self, spec: KernelSpec, name: str, found: Resources | str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if isinstance(found, str):
+            self.beyond.append(found)
+            print(found, flush=True)
+            return
+        key = (spec.entry, dict(spec.defines)["REAL"])
+        taken = (found.registers, found.spill_stores, found.shared)
+        self.most[key] = Budget(*map(max, self.most.get(key, (0, 0, 0)), taken))
         if not within(found, budget(spec)):
-            exceeding += 1
-            print(f"{spec} for {architecture}: {found}, of {budget(spec)}", flush=True)
-    print(f"{len(jobs[part - 1 :: parts])} of {len(jobs)} compilations, {exceeding} beyond their budget")
-    return exceeding
+            self.beyond.append(f"{spec} for {name}: {found}, of {budget(spec)}")
+            print(self.beyond[-1], flush=True)
+
+    def lines(self) -> Iterator[str]:
+        """What the kernels take at most, and their budget."""
+        yield BUDGET.format(
+            count=f"{sum(self.counts.values()):,}",
+            parts=", ".join(f"{count:,} for {name}" for name, count in self.counts.items()),
+            beyond=f"{len(self.beyond)} of them" if self.beyond else "None",
+        ).rstrip()
+        rows = [
+            [
+                f"`{entry}`",
+                real,
+                *(f"{taken} ({limit})" for taken, limit in zip(self.most[entry, real], allowed, strict=True)),
+            ]
+            for (entry, real), allowed in BUDGETS.items()
+        ]
+        yield from table(["kernel", "arithmetic", "registers", "spilled bytes", "shared bytes"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--update", action="store_true", help="write resources.md")
-    parser.add_argument(
-        "--all", metavar="K/N", help="compile part K of N of all variants, for all architectures"
-    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--all", nargs="*", metavar="ARCHITECTURE", choices=ARCHITECTURES, help="all variants")
+    what.add_argument("--turn", type=int, metavar="K", help="all variants for one architecture")
+    what.add_argument("--update", action="store_true", help="write resources.md")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     options = parser.parse_args()
-    if options.all:
-        part, parts = map(int, options.all.split("/"))
-        raise SystemExit(1 if compile_all(part, parts) else 0)
-    text = "\n".join(report()) + "\n"
+    if not options.update and options.all is None and options.turn is None:
+        print("\n".join(typical_lines()))
+        return
+    names = options.all or ARCHITECTURES
+    if options.turn is not None:
+        names = [ARCHITECTURES[options.turn % len(ARCHITECTURES)]]
+    everything = Product()
+    everything.compile(names, options.jobs)
     if options.update:
+        text = "\n".join([*typical_lines(), *everything.lines()]) + "\n"
         (HERE / "resources.md").write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+    raise SystemExit(1 if everything.beyond else 0)
 
 
 if __name__ == "__main__":
