@@ -192,8 +192,8 @@ class CountingRuntime(EmulatedRuntime):
 def count(row: _warp_rows.Row) -> dict[str, float]:
     """How often each turn is taken for one pair, one after the other."""
     x, y = replace(row, batch=3).data(1)
+    defaults = dict(gdtw.__kwdefaults__ or {})
     for name in ("n_grid", "exact", "return_gap", "n_jobs", "device"):
-    for name in ("n_grid", "return_gap", "n_jobs", "device"):
         del defaults[name]
     problem = make_problem(x[:1], y[:1], **{**defaults, **dict(row.options)})[0]
     runtime = CountingRuntime()
