@@ -62,9 +62,9 @@ class Chunks:
         return max(int(places.tables[-1]) for places in self.places)
 
     @property
-    def most_tiles(self) -> int:
-        """Kept tiles of the largest chunk."""
-        return max(int(places.tiles[-1]) for places in self.places)
+    def tiles(self) -> list[int]:
+        """Kept tiles of each chunk."""
+        return [int(places.tiles[-1]) for places in self.places]
 
 
 def plan_chunks(n: Lengths, m: Lengths, rows: int, variant: Variant, *, skewed: bool) -> Chunks:
@@ -83,7 +83,7 @@ def _planned(n_bytes: bytes, m_bytes: bytes, rows: int, variant: Variant, skewed
         return _skewed_chunks(n, m, -(-whole // rows), variant)
     in_chunk = np.minimum(n, rows)
     strips = -(-m // TABLE_COLS)
-    tiles = -(-in_chunk // variant.tile_rows) * -(-m // variant.tile_cols)
+    tiles = _tiles_kept(in_chunk, m, variant)
     number = _numbers_of_strips(strips)
     places = StripPlaces(
         _in_strips(padded(in_chunk) * padded(m), strips, number * TABLE_COLS),
@@ -125,11 +125,16 @@ def _skewed_chunks(n: Lengths, m: Lengths, count: int, variant: Variant) -> Chun
     places = []
     for begin, end in zip([0, *ends], ends, strict=False):
         in_chunk = np.clip(end - above, 0, lengths) - np.clip(begin - above, 0, lengths)
-        tiles = -(-in_chunk // variant.tile_rows) * -(-columns // variant.tile_cols)
+        tiles = _tiles_kept(in_chunk, columns, variant)
         places.append(StripPlaces(offsets_of(padded(in_chunk) * padded(columns)), offsets_of(tiles)))
     highest = max(end - begin for begin, end in zip([0, *ends], ends, strict=False))
     own = -(-np.minimum(n, highest + skew * (strips - 1)) // PRODUCT_STEPS)
     return Chunks(tuple(ends), skew, tuple(places), offsets_of(own))
+
+
+def _tiles_kept(rows: Lengths, columns: Lengths, variant: Variant) -> Lengths:
+    """With one more row, for the corners below the last one."""
+    return (-(-rows // variant.tile_rows) + 1) * -(-columns // variant.tile_cols)
 
 
 def _numbers_of_strips(strips: Lengths) -> Lengths:

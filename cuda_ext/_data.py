@@ -178,6 +178,10 @@ class Kept:
     m: Buffer
     e: Buffer
 
+    def part(self, first: int, count: int) -> Kept:
+        """That of one of several chunks, one after the other."""
+        return Kept(View(self.m, first, count), View(self.e, first, count))
+
 
 @dataclass
 class Flows:

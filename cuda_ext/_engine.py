@@ -93,7 +93,7 @@ def forward(
         return pairwise_worker(kernels, x, y, out, downloads), downloads
 
     if pairing == "paired":
-        dim = 0 if costs is not None else _plan.dim_of_values(x.n_features, settings.cost)
+        dim = 0 if costs is not None else _plan.dim_of_pairs(x.n_features, settings.cost)
         pieces: Iterable[Any] = value_groups(runtimes[0], x.lengths, other.lengths, dim, len(gammas), dtype)
     else:
         pieces = value_windows(runtimes, x, other, pairing == "upper", settings, len(gammas), dtype)
@@ -129,14 +129,14 @@ def gradient(
     }
     result: dict[Wanted, Array] = {name: np.empty(shapes[name], dtype) for name in wanted}
     bounds: dict[Wanted, NDArray[np.int64]] = {"x": x.offsets, "y": y.offsets, "alignment": cells}
-    dim = 0 if costs is not None else _plan.dim_of_gradients(x.n_features, settings.cost)
+    dim = 0 if costs is not None else _plan.dim_of_pairs(x.n_features, settings.cost)
 
     def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
         kernels = _kernels(runtime, dtype, settings, np.array([gamma]))
         variant = pair_variant(kernels, dim, m, len(x))
-        whole = int(cells[-1]) * _plan.gradient_cell_bytes(variant, dtype.itemsize)
-        chunks = whole > gradient_budget(runtime, int(cells[-1]))
-        kernels.prepare_gradients(variant, x.n_features, wanted, chunks)
+        budget = gradient_budget(runtime, n, m, dtype.itemsize)
+        rows, keeps_all = _plan.gradient_rows(n, m, variant, dtype.itemsize, budget)
+        kernels.prepare_gradients(variant, x.n_features, wanted, rows < n.max() and not keeps_all)
         downloads = Downloads(runtime)
 
         def work(group: Group) -> None:
@@ -166,8 +166,7 @@ def optimal_path(runtime: Runtime, pairs: Pairs, settings: Settings) -> tuple[fl
     x, y = pairs.x.astype(double), pairs.y.astype(double)
     costs = None if pairs.costs is None else pairs.costs.astype(double, copy=False)
     kernels = _kernels(runtime, double, settings, np.zeros(1))
-    cells = int(x.lengths[0]) * int(y.lengths[0])
-    budget = gradient_budget(runtime, cells)
+    budget = gradient_budget(runtime, x.lengths, y.lengths, double.itemsize)
     problem = group_problem(kernels, x, y, costs, Group(0, 1, budget), 0)
     n, m = int(problem.n[0]), int(problem.m[0])
     value = runtime.empty(1, double)

@@ -142,7 +142,7 @@ def paired_worker(
     out: Array,
     downloads: Downloads,
 ) -> Callable[[Group], None]:
-    dim = 0 if costs is not None else _plan.dim_of_values(x.n_features, kernels.cost)
+    dim = 0 if costs is not None else _plan.dim_of_pairs(x.n_features, kernels.cost)
     kernels.prepare_values(pair_variant(kernels, dim, y.lengths, len(x)), x.n_features, paired=True)
 
     def work(group: Group) -> None:
@@ -213,17 +213,17 @@ def _state(kernels: Kernels, arithmetic: Arithmetic, columns: int) -> State:
 # --- gradients
 
 
-def gradient_budget(runtime: Runtime, cells: int) -> int:
-    """Bytes for a chunk of rows, for pairs with so many cells in all."""
-    return _plan.scratch_budget(cells, usable_memory(runtime, 2 * cells))
+def gradient_budget(runtime: Runtime, n: Array, m: Array, real_bytes: int) -> int:
+    """Bytes for what is kept of the rows of these pairs, and for their tables."""
+    return _plan.gradient_budget(n, m, real_bytes, usable_memory(runtime, 2 * float((n * m).sum())))
 
 
 def gradient_groups(
     runtime: Runtime, n: Array, m: Array, dim: int, dtype: np.dtype[Any], alignment: bool
 ) -> Iterator[Group]:
-    budget = gradient_budget(runtime, int((n * m).sum()))
+    budget = gradient_budget(runtime, n, m, dtype.itemsize)
     variant = _plan.choose_variant(dim, int(m.max()), 1, runtime.multiprocessors, paired=True, wide=False)
-    cell = _plan.gradient_cell_bytes(variant, dtype.itemsize) + (dtype.itemsize if alignment else 0)
+    cell = _plan.kept_cell_bytes(variant, dtype.itemsize) + dtype.itemsize * ((dim == 0) + alignment)
     least = _plan.least_pairs(variant, runtime.multiprocessors)
     for part in _plan.split_pairs(n * m * cell, budget, least):
         yield Group(part.start, part.stop, budget)
@@ -262,13 +262,18 @@ def reverse_sweeps(
 ) -> None:
     """Adds the pairs of one method to `out`; `collect` sees each chunk's table of E, from the last one on."""
     runtime, variant, real = kernels.runtime, problem.variant, arithmetic.real
-    cell_bytes = _plan.gradient_cell_bytes(variant, real.itemsize)
-    rows = _plan.chunk_rows(problem.n, problem.m, cell_bytes, budget, 2 * real.itemsize)
+    rows, keeps_all = _plan.gradient_rows(problem.n, problem.m, variant, real.itemsize, budget)
     pairs = problem.pairs(kernels, rows, skewed=collect is None)
     layout, chunks = pairs.layout, pairs.chunks()
     table = None if variant.dim else runtime.empty(pairs.plan.most_cells, real)
-    numbers = pairs.plan.most_tiles * variant.kept_numbers
-    kept = Kept(runtime.empty(numbers, real), runtime.empty(numbers, arithmetic.exponent))
+    tiles = pairs.plan.tiles
+    begins = _plan.offsets_of(tiles) if keeps_all else [0] * len(tiles)
+    numbers = (sum if keeps_all else max)(tiles) * variant.kept_numbers
+    all_kept = Kept(runtime.empty(numbers, real), runtime.empty(numbers, arithmetic.exponent))
+    kept = [
+        all_kept.part(int(begin) * variant.kept_numbers, count * variant.kept_numbers)
+        for begin, count in zip(begins, tiles, strict=False)
+    ]
     columns, edges = int(layout.columns[-1]), _edges(kernels, pairs, arithmetic)
     flows = Flows(runtime.empty(columns, real), runtime.empty(columns, real))
     if variant.multi:
@@ -293,28 +298,30 @@ def reverse_sweeps(
         kernels.sweep(
             *(pairs, methods, arithmetic, (0, ALL_ROWS), values, edges),
             leaves=between if states[1:] else NO_STATE,
-            kept=kept,
+            kept=kept[-1],
             keep_begin=chunks[-1][0],
         )
     else:
-        for number, chunk in enumerate(chunks[:-1]):
+        for number, chunk in enumerate(chunks):
             fill(chunk)
             kernels.sweep(
                 *(pairs, methods, arithmetic, chunk, values, edges),
                 table=table,
                 enters=states[number],
-                leaves=states[number + 1],
+                leaves=NO_STATE if chunk == chunks[-1] else states[number + 1],
+                kept=kept[number] if keeps_all or chunk == chunks[-1] else None,
             )
     for number, chunk in reversed(list(enumerate(chunks))):
-        if table is not None or chunk != chunks[-1]:
+        if chunk != chunks[-1]:
             fill(chunk)
-            kernels.sweep(
-                *(pairs, methods, arithmetic, chunk, values, edges),
-                table=table,
-                enters=states[number],
-                kept=kept,
-            )
-        kernels.reverse(pairs, methods, arithmetic, chunk, table, kept, flows, problem.strips)
+            if not keeps_all:
+                kernels.sweep(
+                    *(pairs, methods, arithmetic, chunk, values, edges),
+                    table=table,
+                    enters=states[number],
+                    kept=kept[number],
+                )
+        kernels.reverse(pairs, methods, arithmetic, chunk, table, kept[number], flows, problem.strips)
         if collect is not None:
             collect(chunk, table)
         if table is None or not out.keys() & {"x", "y"}:

@@ -31,7 +31,7 @@ def value_windows(
     dtype: np.dtype[Any],
 ) -> Iterator[Window]:
     runtime = runtimes[0]
-    dim = _plan.dim_of_values(x.n_features, settings.cost)
+    dim = _plan.dim_of_windows(x.n_features, settings.cost)
     # In double, with the smaller tiles: the more strips of the two.
     variant = _plan.choose_variant(dim, y.max_length, 1, runtime.multiprocessors, paired=dim == 0, wide=True)
     needed = float(len(x)) * len(y) * n_gammas * (16 * x.max_length if variant.multi else 16)
@@ -51,7 +51,7 @@ def value_windows(
 def pairwise_worker(
     kernels: Kernels, x: SeriesBatch, y: SeriesBatch | None, out: Array, downloads: Downloads
 ) -> Callable[[Window], None]:
-    dim, other = _plan.dim_of_values(x.n_features, kernels.cost), x if y is None else y
+    dim, other = _plan.dim_of_windows(x.n_features, kernels.cost), x if y is None else y
     if dim:
         variant = _window_variant(kernels, dim, other.max_length, len(x) * len(other), kernels.store)
     else:
@@ -117,7 +117,7 @@ def device_values(
     window on the diagonal are the ones with i <= j; other windows are whole. Without y: of x with itself.
     """
     runtime, other = kernels.runtime, x if y is None else y
-    dim = _plan.dim_of_values(x.n_features, kernels.cost)
+    dim = _plan.dim_of_windows(x.n_features, kernels.cost)
     longest_x, longest = int(x.lengths.max()), int(other.lengths.max())
     count = len(x) * len(other)
     kernels.prepare_values(

@@ -23,8 +23,8 @@ BLOCK_THREADS = 256  # of the kernels that work in whole blocks: ranges, table, 
 SWEEP_BLOCKS = 8  # of SWEEP_THREADS for a multiprocessor; those that find no task left end at once
 TABLE_ROWS, TABLE_COLS = 64, 128  # cells of a block of table.cu and tensor_table.cu
 PRODUCT_STEPS = 64  # time steps of a block of products.cu
-MOST_DIM_VALUE = 8  # features up to which the sweep computes the costs itself
-MOST_DIM_GRADIENT = 3  # likewise for gradients, whose reverse sweep needs more registers
+MOST_DIM_WINDOWS = 8  # features up to which the sweep computes the costs itself, for all pairs of two batches
+MOST_DIM_PAIRS = 3  # likewise for lists of pairs: their reverse sweep needs more registers
 LEAST_DIM_TENSOR = 16  # features from which tensor cores compute the costs: what they take at a time
 TENSOR_CAPABILITY = (8, 0)  # the first GPUs whose tensor cores take numbers of 11 bits
 MOST_TASKS = 2**30  # of one launch: its tickets are ints
@@ -37,6 +37,7 @@ TABLE_BYTES = 2**30  # cost tables of values
 SCRATCH_BYTES = 2**28  # what gradients keep of a chunk of rows, with its cost table
 RESULT_BYTES = 2**28  # one rectangle of results, of which two exist at a time
 LEAST_RESULT_BYTES = 2**22
+MOST_TABLES_OF_KEPT = 4  # chunks of which all tiles are kept; for more it is better to sweep twice
 SMALL_BYTES = 2**24  # what needs less is planned without asking the device how much memory it has
 
 
@@ -96,7 +97,7 @@ class Variant:
     @property
     def kept_numbers(self) -> int:
         """Numbers that KEEP stores for a tile."""
-        return int(padded(self.tile_cols + self.tile_rows + 1, 4))
+        return int(padded(self.tile_cols + self.tile_rows, 4))
 
 
 def choose_variant(
@@ -124,18 +125,18 @@ def choose_variant(
     return Variant(dim, rows, cols, lanes, ceil_div(longest, lanes * cols))
 
 
-def dim_of_values(n_features: int, cost: int) -> int:
-    """Features whose costs the sweep computes itself, or 0 for a table of costs.
+def dim_of_windows(n_features: int, cost: int) -> int:
+    """Features whose costs the sweep of all pairs computes itself, or 0 for a table of costs.
 
     The functions of the alignment kernel's cost (3), written out for every cell of a tile, take NVRTC seconds
     to compile: a table too. So do costs that are given (4).
     """
-    return n_features if n_features <= MOST_DIM_VALUE and cost < 3 else 0
+    return n_features if n_features <= MOST_DIM_WINDOWS and cost < 3 else 0
 
 
-def dim_of_gradients(n_features: int, cost: int) -> int:
-    """The same for gradients."""
-    return n_features if n_features <= MOST_DIM_GRADIENT and cost < 3 else 0
+def dim_of_pairs(n_features: int, cost: int) -> int:
+    """The same for lists of pairs, for values and gradients."""
+    return n_features if n_features <= MOST_DIM_PAIRS and cost < 3 else 0
 
 
 def on_tensor_cores(n_features: int, cost: int, real: Any, capability: tuple[int, int]) -> bool:
@@ -370,18 +371,36 @@ def group_layout(n: Lengths, m: Lengths, rows: int, variant: Variant) -> GroupLa
     )
 
 
-def scratch_budget(cells: int, memory: int) -> int:
-    """Bytes for what gradients keep of a chunk of rows, for pairs with so many cells in all.
+def scratch_budget(enough: int, memory: int) -> int:
+    """Bytes for what derivatives keep of the rows of pairs, where so many are enough for all of them.
 
-    Five bytes a cell: with a table in float32, which takes ten, two chunks of half the cells, and never a
-    whole table, however small it is. Each further chunk costs a sweep. Chunks below a mebibyte would save
-    nothing.
+    Less than a mebibyte would save nothing.
     """
-    return min(SCRATCH_BYTES, memory // 4, max(2**20, 5 * cells))
+    return min(SCRATCH_BYTES, memory // 4, max(2**20, enough))
 
 
-def gradient_cell_bytes(variant: Variant, real_bytes: int) -> float:
-    """Bytes that a gradient takes for each cell of a chunk: kept tiles, and the table where there is one."""
-    exponent_bytes = real_bytes  # int beside float, double beside double
-    kept = variant.kept_numbers * (real_bytes + exponent_bytes) / (variant.tile_rows * variant.tile_cols)
-    return kept + (0 if variant.dim else real_bytes)
+def gradient_budget(n: Lengths, m: Lengths, real_bytes: int, memory: int) -> int:
+    """The same for gradients.
+
+    One and a half numbers a cell: the kept tiles of all rows, which take one, and a table for half of them.
+    Never a whole table, however small it is.
+    """
+    return scratch_budget(3 * real_bytes * int((padded(n) * padded(m)).sum()) // 2, memory)
+
+
+def kept_cell_bytes(variant: Variant, real_bytes: int) -> float:
+    """Bytes that kept tiles take for each cell; an exponent takes as many as a number."""
+    return 2 * real_bytes * variant.kept_numbers / (variant.tile_rows * variant.tile_cols)
+
+
+def gradient_rows(n: Lengths, m: Lengths, variant: Variant, real_bytes: int, budget: int) -> tuple[int, bool]:
+    """Rows of a chunk of gradients, and whether the tiles of all chunks are kept beside its table.
+
+    Then no row is swept twice. Otherwise only those of one chunk are there at a time.
+    """
+    kept, table = kept_cell_bytes(variant, real_bytes), 0 if variant.dim else real_bytes
+    of_all = kept * cells_of_chunk(n, m, int(padded(int(n.max()))))
+    left = int(budget - of_all)
+    if table and left * MOST_TABLES_OF_KEPT * kept >= of_all * table:
+        return chunk_rows(n, m, table, left), True
+    return chunk_rows(n, m, kept + table, budget, 2 * real_bytes), False

@@ -57,7 +57,7 @@ def second_order_groups(runtime: Runtime, n: Any, m: Any, dtype: np.dtype[Any]) 
     """Consecutive pairs that are computed together."""
     cells = int((n * m).sum())
     memory = usable_memory(runtime, NUMBERS_OF_CELL * dtype.itemsize * cells)
-    budget = max(_plan.scratch_budget(cells, memory), min(LEAST_SCRATCH, memory // 4))
+    budget = max(_plan.scratch_budget(5 * cells, memory), min(LEAST_SCRATCH, memory // 4))
     for part in _plan.split_pairs(
         n * m * (NUMBERS_OF_CELL * dtype.itemsize), budget, 2 * runtime.multiprocessors
     ):

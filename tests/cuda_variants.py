@@ -111,8 +111,7 @@ def _sweep(
 ) -> KernelSpec | None:
     store, method = kind
     paired = bool(more.get("PAIRED", 1))
-    gradient = entry == "reverse" or bool(more.get("KEEP"))
-    dim = (_plan.dim_of_gradients if gradient else _plan.dim_of_values)(features, cost)
+    dim = (_plan.dim_of_pairs if paired else _plan.dim_of_windows)(features, cost)
     if dim == 0 and not paired:
         return None
     arithmetic = _data.arithmetic_of(method, np.dtype(store))
@@ -185,23 +184,23 @@ def _signature_forward(store: str, size: tuple[int, int], stream: int) -> Kernel
     return _signature("signature", "stream" if stream else "forward", store, size, STREAM=stream)
 
 
-_VALUES = tuple(range(1, _plan.MOST_DIM_VALUE + 2))
-_GRADIENTS = tuple(range(1, _plan.MOST_DIM_GRADIENT + 2))
+_WINDOWS = tuple(range(1, _plan.MOST_DIM_WINDOWS + 1))
+_PAIRS = tuple(range(1, _plan.MOST_DIM_PAIRS + 2))
 
 FAMILIES = (
     Family(
         "sweep, windows",
-        {"type": TYPES, "cost": COSTS[:3], "features": _VALUES[:-1], "band": BANDS, "strips": STRIPS},
+        {"type": TYPES, "cost": COSTS[:3], "features": _WINDOWS, "band": BANDS, "strips": STRIPS},
         _window,
     ),
     Family(
         "sweep, pairs",
-        {"type": TYPES, "cost": COSTS[:3], "features": _VALUES, "band": BANDS, "strips": STRIPS},
+        {"type": TYPES, "cost": COSTS[:3], "features": _PAIRS, "band": BANDS, "strips": STRIPS},
         _paired,
     ),
     Family(
         "sweep, kept tiles",
-        {"type": TYPES, "cost": COSTS[:3], "features": _GRADIENTS, "band": BANDS, "strips": STRIPS},
+        {"type": TYPES, "cost": COSTS[:3], "features": _PAIRS, "band": BANDS, "strips": STRIPS},
         _kept,
     ),
     Family(
@@ -209,7 +208,7 @@ FAMILIES = (
         {
             "type": TYPES,
             "cost": COSTS[:3],
-            "features": _GRADIENTS,
+            "features": _PAIRS,
             "band": BANDS,
             "strips": STRIPS,
             "sums": (0, 1),
@@ -278,7 +277,7 @@ def typical() -> dict[str, KernelSpec]:
     """The variants that most of the work is done by, named."""
     single, double, wide, hard = TYPES[0], TYPES[4], TYPES[1], TYPES[2]
     shared, one, several = STRIPS
-    large = _plan.MOST_DIM_VALUE + 1
+    large = _plan.MOST_DIM_WINDOWS + 1
     chosen = {
         "values, d = 1": _window(single, 0, 1, 0, one),
         "values, d = 1, series share warps": _window(single, 0, 1, 0, shared),

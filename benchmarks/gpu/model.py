@@ -154,6 +154,7 @@ class Kernel:
     units: float  # cells of a lane, or products
     registers: int
     once: int = 0  # clocks for what comes before or after the steps
+    staged: int = 0  # and more of them where there is something to add up
 
     @property
     def clocks(self) -> int:
@@ -194,7 +195,7 @@ def examine(spec: Any) -> Kernel | None:
     blocks = _sass.kernel_blocks(_sass.disassemble(binary.code, _sass.find_disassembler()))
     defines = dict(spec.defines)
     double, hard = defines["REAL"] == "double", defines["HARD"] == "1"
-    once = 0
+    once = staged = 0
     if spec.entry == "tensor_table":
         # Three products of matrices, 16 x 8 x 8, for one; and what a tile takes beside, up to its stores.
         code = _sass.shortest_round(blocks, "HMMA|LDG", 48 + 16)
@@ -204,10 +205,15 @@ def examine(spec: Any) -> Kernel | None:
         counted = "DFMA" if double else "FFMA"
         code = _sass.densest_loop(blocks, counted)
         units = sum(bool(re.match(counted, i.operation)) for i in code)
-        if spec.entry == "products":  # the way of weights that are all 0
-            stores = PRODUCT_STEPS * (64 + int(defines["FEATURE_TILE"])) // 256
-            way = _sass.shortest_round(blocks, "STS", stores)
-            once = clocks_of(len(way), _sass.by_pipe(way))
+        if spec.entry == "products":  # the way of weights that are all 0; and through shared memory beside
+            loads = PRODUCT_STEPS * 64 // 256
+            moved = PRODUCT_STEPS * (64 + int(defines["FEATURE_TILE"])) // 256
+            ways = [
+                _sass.shortest_round(blocks, counted, needed)
+                for counted, needed in (("BAR.RED|LDG", 1 + loads), ("BAR.RED|LDG|STS", 1 + 2 * moved))
+            ]
+            once, staged = (clocks_of(len(way), _sass.by_pipe(way)) for way in ways)
+            staged -= once + clocks_of(len(code), _sass.by_pipe(code))
     else:
         cells = int(defines["TILE_ROWS"]) * int(defines["TILE_COLS"])
         # What marks a cell: its exponential (in double: the polynomial's), or the minimum of a hard one.
@@ -228,6 +234,7 @@ def examine(spec: Any) -> Kernel | None:
         units,
         compiler.read_resources(log).registers,
         once,
+        staged,
     )
 
 
@@ -251,7 +258,7 @@ def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], siz
             2 * int(values["n_pairs"]) * sizes.cells(of_strips) / (64 * PRODUCT_STEPS) * -(-sizes.d // tile)
         )
         sums = 64 * PRODUCT_STEPS * tile / 32 / PRODUCT_WARPS / kernel.units * kernel.clocks
-        clocks = rounds * PRODUCT_WARPS * (kernel.once + sizes.weights * sums)
+        clocks = rounds * PRODUCT_WARPS * (kernel.once + sizes.weights * (kernel.staged + sums))
         return LAUNCH + max(clocks / schedulers / CLOCK, traffic)
     if spec.entry in ("table", "tensor_table"):
         cells = int(values["n_pairs"]) * sizes.cells(of_strips)

@@ -78,31 +78,45 @@ DEVICE void add_products_of(int64 pair, int64 tile, int64 k0, const STORE *__res
         const STORE *value =
             (OF_Y ? x + (x_offsets[pair] + rows.begin) * n_features : y + (y_offsets[pair] + column) * n_features) +
             (other_count - 1 - other_s) * n_features + k0 + other_f;
-        for (int64 done = 0; done < other_count; done += STEPS) {
+        // What comes next is on its way while this is worked on.
+        REAL given[WEIGHTS_OF_THREAD], next[WEIGHTS_OF_THREAD];
+        auto load_weights = [&](int64 done) {
             const int left = static_cast<int>(minimum(other_count - done, int64(STEPS)));
-            bool some = false;
 #pragma unroll
             for (int q = 0; q < WEIGHTS_OF_THREAD; ++q) {
                 const int s = weight_s + (OF_Y ? q * (THREADS / OWN) : 0);
                 const int t = weight_t + (OF_Y ? 0 : q * (THREADS / STEPS));
                 const int64 place = (OF_Y ? -q * (THREADS / OWN) : q * (THREADS / STEPS)) * stride;
                 const bool inside = s < left && own_begin <= first + t && first + t < own_end;
-                const REAL given = inside ? weight[place] * static_cast<REAL>(factor) : REAL(0);
-                some = some || given != 0;
-                weights[s * OWN_STRIDE + t] = given;
-            }
-#pragma unroll
-            for (int q = 0; q < OTHERS_OF_THREAD; ++q) {
-                const int s = other_s + q * (THREADS / FEATURE_TILE);
-                if (s >= STEPS) continue;
-                const int64 place = -q * (THREADS / FEATURE_TILE) * n_features;
-                others[s * FEATURE_TILE + other_f] =
-                    has_feature && s < left ? static_cast<REAL>(value[place]) : REAL(0);
+                next[q] = inside ? weight[place] : REAL(0);
             }
             weight -= OF_Y ? STEPS * stride : STEPS;
-            value -= STEPS * n_features;
+        };
+        load_weights(0);
+        for (int64 done = 0; done < other_count; done += STEPS) {
+            bool some = false;
+#pragma unroll
+            for (int q = 0; q < WEIGHTS_OF_THREAD; ++q) {
+                given[q] = next[q];
+                some = some || given[q] != 0;
+            }
+            if (done + STEPS < other_count) load_weights(done + STEPS);
             // Away from the likely paths E is 0, in most of a table: nothing to add.
             if (any_of_block(some)) {
+                const int left = static_cast<int>(minimum(other_count - done, int64(STEPS)));
+#pragma unroll
+                for (int q = 0; q < WEIGHTS_OF_THREAD; ++q)
+                    weights[(weight_s + (OF_Y ? q * (THREADS / OWN) : 0)) * OWN_STRIDE + weight_t +
+                            (OF_Y ? 0 : q * (THREADS / STEPS))] = given[q] * static_cast<REAL>(factor);
+#pragma unroll
+                for (int q = 0; q < OTHERS_OF_THREAD; ++q) {
+                    const int s = other_s + q * (THREADS / FEATURE_TILE);
+                    if (s >= STEPS) continue;
+                    const int64 place = -q * (THREADS / FEATURE_TILE) * n_features;
+                    others[s * FEATURE_TILE + other_f] =
+                        has_feature && s < left ? static_cast<REAL>(value[place]) : REAL(0);
+                }
+                sync_block();
 #pragma unroll 4
                 for (int s = 0; s < STEPS; ++s) {
                     const Pack<TALL_BY> w =
@@ -116,7 +130,7 @@ DEVICE void add_products_of(int64 pair, int64 tile, int64 k0, const STORE *__res
                             sum[r][f] = fused(w.v[r], direction(mine[r][f] - o.v[f]), sum[r][f]);
                 }
             }
-            sync_block();
+            value -= STEPS * n_features;
         }
     }
 #pragma unroll

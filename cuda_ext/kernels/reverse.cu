@@ -115,7 +115,13 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const int64 tiles_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS;
         int64 kept = (tile_places[place] + (tiles - 1) * tiles_of_row + l) * KEPT;
         Kept next;
-        if (works) next.load(keep_m, keep_e, kept);
+        Number below_corner = no_path();  // of the tile below: the last number from the left of this one
+        if (works) {
+            const int64 below = kept + tiles_of_row * KEPT + TILE_COLS;
+            next.load(keep_m, keep_e, kept);
+            below_corner.m = keep_m[below];
+            if (!HARD) below_corner.e = keep_e[below];
+        }
         // So is what the last lane starts from.
         TileCosts ahead_costs;
 #if MULTI
@@ -221,9 +227,11 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             Number top[TILE_COLS], left[TILE_ROWS];
 #pragma unroll
             for (int c = 0; c < TILE_COLS; ++c) top[c] = next.number(c);
+            const Number corner = next.number(TILE_COLS);
 #pragma unroll
-            for (int r = 0; r < TILE_ROWS; ++r) left[r] = next.number(TILE_COLS + r);
-            const Number corner = next.number(TILE_COLS + TILE_ROWS);
+            for (int r = 0; r + 1 < TILE_ROWS; ++r) left[r] = next.number(TILE_COLS + 1 + r);
+            left[TILE_ROWS - 1] = below_corner;
+            below_corner = corner;
             kept -= tiles_of_row * KEPT;
             if (tile > 0) next.load(keep_m, keep_e, kept);
             REAL shares[TILE_ROWS][TILE_COLS][3];

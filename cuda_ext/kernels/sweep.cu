@@ -11,7 +11,8 @@
 // number before that row's first one; then, with a skew, for each strip what the strip before it has handed on of rows that
 // the chunk has no more. What leaves it goes to `state_out`; or, where all rows are swept at once, what leaves all chunks
 // but the last by chunk_ends, one after the other. With KEEP what enters each tile from the chunk that begins at keep_begin
-// on is kept for the reverse sweep.
+// on is kept for the reverse sweep: from above; then from the left, from the corner on. The last number from the left is
+// the corner of the tile below, so that of the last tile of a chunk stands alone in one more row of tiles.
 
 // What passes from lane to lane beside numbers: which rows a lane works on.
 struct Place {
@@ -44,40 +45,24 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         const bool valid = index < all_groups;
         const int g = valid ? (int)(index / groups) : 0;
         const int64 group = valid ? index % groups : 0;
+        const int64 strip_col = (int64)strip * lanes * TILE_COLS, first_col = strip_col + l * TILE_COLS;
 #if PAIRED
-        const int64 j = group, first_i = group, end_i = valid ? group + 1 : group;
+        const int64 j = group, n = series_length(x_offsets, group), m = series_length(y_offsets, group);
+        const ChunkRows chunk = rows_of_strip(row_begin, row_end, skew, strip, n);
+        const bool works = valid && first_col < m && chunk.begin < chunk.end && methods[g * n_x + group] == method;
+        // Of this lane; the series ends in the tile end_tile, maybe in a later chunk.
+        const int tiles = works ? (int)((chunk.end - chunk.begin + TILE_ROWS - 1) / TILE_ROWS) : -32;
+        const int end_tile = (int)minimum((n - chunk.begin + TILE_ROWS - 1) / TILE_ROWS - 1, (int64)1 << 30);
 #else
         const int64 runs = (last_x - first_x + run - 1) / run, j = first_y + group / runs;
         const int64 first_i = first_x + group % runs * run;
         const int64 end_i = valid ? minimum(minimum(first_i + run, last_x), upper ? j + 1 : last_x) : first_i;
+        const int64 m = series_length(y_offsets, j);
+        const bool works = valid && first_col < m;
 #endif
-        // Of the strip; the end may lie beyond that of the series.
-        const ChunkRows chunk = rows_of_strip(row_begin, row_end, skew, strip, row_end);
-        const int64 m = series_length(y_offsets, j), first_col = ((int64)strip * lanes + l) * TILE_COLS;
-        const bool has_columns = valid && first_col - l * TILE_COLS < m;  // the strip
-        const bool works = valid && first_col < m, owns_end = works && m <= first_col + TILE_COLS;
+        const bool owns_end = works && m <= first_col + TILE_COLS;
         const double gamma = gammas[g];
         const REAL factor = exponent_factor(gamma, scale);
-
-        // Lane 0 walks through the rows of the run and hands them on.
-        int64 i = first_i - 1, row = 0, row_stop = 0, n = 0;
-        auto next_place = [&]() {
-            Place place = {0, 0};
-            bool fresh = false;
-            while (row >= row_stop && i < end_i) {
-                if (++i == end_i) break;
-                if (methods[PAIRED ? g * n_x + i : (g * n_x + i) * n_y + j] != method) continue;
-                n = series_length(x_offsets, i);
-                row = chunk.begin;
-                row_stop = minimum(chunk.end, n);
-                fresh = true;
-            }
-            if (row >= row_stop || !has_columns) return place;
-            place.left = (int)minimum(n - row, (int64)1 << 30);
-            place.series = fresh ? ~(int)(i - first_i) : (int)(i - first_i);
-            row += TILE_ROWS;
-            return place;
-        };
 
         Number top[TILE_COLS], right[TILE_ROWS], corner = no_path();
 #pragma unroll
@@ -100,39 +85,123 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         PairBand band;
 #endif
 #if PAIRED
-        const int64 rows = minimum(chunk.end, series_length(x_offsets, group)) - chunk.begin;
         const int64 states = column_offsets[groups] + groups * max_strips * (1 + skew);
         const int64 state = g * states + column_offsets[group] + first_col;
         const int64 before_strips = g * states + column_offsets[groups] + group * max_strips;
         const int64 before_state = l > 0 ? state - 1 : before_strips + strip;
         // What the strip before this one has handed on of the rows from the chunk's first on.
         const int64 handed_on = before_strips + (groups - group) * max_strips + (group * max_strips + strip) * skew;
-        // Where a state is left next, and how many are before it.
+        // Where a state is left next, after how many tiles that is, and how many states are before it.
         int64 leaves = chunk_ends ? chunk_ends[0] : row_end, left_before = 0;
         while (chunk_ends && leaves <= skew * strip) leaves = chunk_ends[++left_before];
+        auto tiles_until = [&](int64 row) {
+            return (int)minimum((row - skew * strip - chunk.begin) / TILE_ROWS, (int64)1 << 30);
+        };
+        int leave_tile = state_out_m ? tiles_until(leaves) : 1 << 30;
+        if (chunk.begin == 0 && first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
+        if (works && chunk.begin > 0) {
+#pragma unroll
+            for (int c = 0; c < TILE_COLS; ++c) {
+                const int64 at = state + minimum((int64)c, m - 1 - first_col);
+                top[c].m = state_in_m[at];
+                if (!HARD) top[c].e = state_in_e[at];
+            }
+            if (first_col > 0) {
+                corner.m = state_in_m[before_state];
+                if (!HARD) corner.e = state_in_e[before_state];
+            }
+        }
+#if BAND
+        band = make_band(band_kind, band_parameter, n, m);
+#endif
 #endif
 #if KEEP
-        const int64 tiles_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS;
-        int64 kept = ((works ? tile_places[column_tiles[group] + strip] : 0) + l) * KEPT;
-        const int64 keep_row = maximum(keep_begin - skew * strip, (int64)0);
+        const int64 kept_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS * KEPT;
+        const int64 kept = works ? tile_places[column_tiles[group] + strip] * KEPT + l * KEPT : 0;
+        REAL *kept_m = keep_m + kept;
+        EXPONENT *kept_e = keep_e + kept;
+        const int keep_tile = (int)((keep_begin - skew * strip - chunk.begin) / TILE_ROWS);
 #endif
 #if MULTI
         const int64 slot = index * max_strips + strip;
-        const int64 edge = (valid ? g * row_offsets[groups] + row_offsets[group] : 0) + chunk.begin;
+        const int64 edge = (valid ? g * row_offsets[groups] + row_offsets[group] : 0);
+        const bool hands_on = l == lanes - 1 && works && first_col + TILE_COLS < m;
+        int seen = 0;
+#if PAIRED
         // By how many tiles the strip to the left began further down.
         const int tiles_ahead =
             strip > 0 ? (int)((maximum(row_begin - skew * (strip - 1), (int64)0) - chunk.begin) / TILE_ROWS) : 0;
-        const bool hands_on = l == lanes - 1 && works && first_col + TILE_COLS < m;
-        int seen = 0;
+        // From so many tiles before a state is left on, the next strip has no use for the rows in this chunk.
+        const int skew_tiles = skew > 0 ? (int)(skew / TILE_ROWS) : -(1 << 29);
+        REAL *to_edge_m = edge_m + edge + chunk.begin;
+        EXPONENT *to_edge_e = edge_e + edge + chunk.begin;
+#else
+        REAL *to_edge_m = edge_m + edge;
+        EXPONENT *to_edge_e = edge_e + edge;
 #endif
-        Place place = {0, 0};
-        int64 done = 0;  // rows that the lane has taken, of all series
+#endif
 
         // What lane 0 starts from is loaded one step before it is needed.
-        Place ahead = {0, 0};
         Number ahead_left[TILE_ROWS];
         TileCosts ahead_costs;
-        int64 fetched = 0;  // rows, like `done`
+#if MULTI
+        // A tile of the strip, and of the one before it; those are counted from where it began.
+        auto fetch_left = [&](int64 fetched, int tile) {
+            while (seen <= tile) {
+                seen = load_acquire(progress + slot - 1);
+                if (seen <= tile) pause();
+            }
+#if PAIRED
+            const REAL *left_m = edge_m + edge + chunk.begin + fetched;
+            const EXPONENT *left_e = edge_e + edge + chunk.begin + fetched;
+            if (tile < 0) {  // done in an earlier chunk
+                const int64 at = handed_on + chunk.begin + fetched + skew * strip - row_begin;
+                left_m = state_in_m + at;
+                left_e = state_in_e + at;
+            }
+#else
+            const REAL *left_m = edge_m + edge + fetched;
+            const EXPONENT *left_e = edge_e + edge + fetched;
+#endif
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r) {
+                ahead_left[r].m = left_m[r];
+                if (!HARD) ahead_left[r].e = left_e[r];
+            }
+        };
+#endif
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; ++r) ahead_left[r] = no_path();
+#if PAIRED
+        auto fetch = [&](int tile) {
+#if DIM > 0 && DIM <= 2
+            ahead_costs.load_x(x + x_offsets[group] * DIM, chunk.begin + (int64)tile * TILE_ROWS, n);
+#endif
+#if MULTI
+            if (strip > 0) fetch_left((int64)tile * TILE_ROWS, tile - tiles_ahead);
+#endif
+        };
+        if (l == 0 && tiles > 0) fetch(0);
+#else
+        // Lane 0 walks through the rows of the run and hands them on.
+        int64 i = first_i - 1, row = 0, n = 0, fetched = 0;  // of all series
+        auto next_place = [&]() {
+            Place place = {0, 0};
+            bool fresh = false;
+            while (row >= n && i < end_i) {
+                if (++i == end_i) break;
+                if (methods[(g * n_x + i) * n_y + j] != method) continue;
+                n = series_length(x_offsets, i);
+                row = 0;
+                fresh = true;
+            }
+            if (row >= n || !(valid && strip_col < m)) return place;
+            place.left = (int)minimum(n - row, (int64)1 << 30);
+            place.series = fresh ? ~(int)(i - first_i) : (int)(i - first_i);
+            row += TILE_ROWS;
+            return place;
+        };
+        Place place = {0, 0}, ahead = {0, 0};
         auto fetch = [&]() {
             ahead = next_place();
             if (ahead.left == 0) return;
@@ -140,124 +209,112 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             ahead_costs.load_x(x + x_offsets[i] * DIM, n - ahead.left, n);
 #endif
 #if MULTI
-            if (strip > 0) {
-                const int tile = (int)(fetched / TILE_ROWS) - tiles_ahead;
-                while (seen <= tile) {
-                    seen = load_acquire(progress + slot - 1);
-                    if (seen <= tile) pause();
-                }
-                const REAL *left_m = edge_m + edge + fetched;
-                const EXPONENT *left_e = edge_e + edge + fetched;
-#if PAIRED
-                if (tile < 0) {  // done in an earlier chunk
-                    const int64 at = handed_on + chunk.begin + fetched + skew * strip - row_begin;
-                    left_m = state_in_m + at;
-                    left_e = state_in_e + at;
-                }
-#endif
-#pragma unroll
-                for (int r = 0; r < TILE_ROWS; ++r) {
-                    ahead_left[r].m = left_m[r];
-                    if (!HARD) ahead_left[r].e = left_e[r];
-                }
-            }
+            if (strip > 0) fetch_left(fetched, (int)(fetched / TILE_ROWS));
 #endif
             fetched += TILE_ROWS;
         };
-#pragma unroll
-        for (int r = 0; r < TILE_ROWS; ++r) ahead_left[r] = no_path();
         if (l == 0) fetch();
-#if DIM == 0
-        if (works && rows > 0) ahead_costs.load(tile_table, stride);
+        int done = 0;  // tiles of the lane, of all series
 #endif
+#if DIM == 0
+        if (works) ahead_costs.load(tile_table, stride);
+#endif
+#if PAIRED
+        for (int tile = -l; any(tile < tiles); ++tile) {
+#else
         for (;;) {
+#endif
             Number left[TILE_ROWS];
 #pragma unroll
             for (int r = 0; r < TILE_ROWS; ++r) left[r] = from_left(right[r]);
-            place.left = shuffle_up(place.left, 1);
-            place.series = shuffle_up(place.series, 1);
 #if DIM > 0
 #pragma unroll
             for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
                 for (int k = 0; k < DIM; ++k) costs.x[r][k] = shuffle_up(costs.x[r][k], 1);
 #endif
+#if !PAIRED
+            place.left = shuffle_up(place.left, 1);
+            place.series = shuffle_up(place.series, 1);
+            if (l == 0) place = ahead;
+#endif
             if (l == 0) {
-                place = ahead;
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) left[r] = ahead_left[r];
 #if DIM > 2
+#if PAIRED
+                if (tile < tiles) costs.load_x(x + x_offsets[group] * DIM, chunk.begin + (int64)tile * TILE_ROWS, n);
+#else
                 if (place.left > 0) costs.load_x(x + x_offsets[i] * DIM, n - place.left, n);
+#endif
 #elif DIM > 0
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
                     for (int k = 0; k < DIM; ++k) costs.x[r][k] = ahead_costs.x[r][k];
 #endif
+#if PAIRED
+#if MULTI || DIM > 0
+                if (tile + 1 < tiles) fetch(tile + 1);
+#endif
+#else
                 fetch();
+#endif
             }
+#if PAIRED
+            if (tile < 0 || tile >= tiles) continue;
+            const bool ends = owns_end && tile == end_tile;
+#else
             const bool active = works && place.left > 0;
             if (!any(active)) break;
             if (!active) continue;
-
-            const bool fresh = place.series < 0;
+            const bool fresh = place.series < 0, ends = owns_end && place.left <= TILE_ROWS;
             const int64 of_x = first_i + (fresh ? ~place.series : place.series);
             if (fresh) {
 #pragma unroll
                 for (int c = 0; c < TILE_COLS; ++c) top[c] = no_path();
                 corner = no_path();
-                if (chunk.begin == 0 && first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
+                if (first_col == 0) corner = {HARD ? REAL(0) : REAL(1), 0};
 #if BAND
                 band = make_band(band_kind, band_parameter, series_length(x_offsets, of_x), m);
 #endif
-#if PAIRED
-                if (chunk.begin > 0) {
-#pragma unroll
-                    for (int c = 0; c < TILE_COLS; ++c) {
-                        const int64 at = state + minimum((int64)c, m - 1 - first_col);
-                        top[c].m = state_in_m[at];
-                        if (!HARD) top[c].e = state_in_e[at];
-                    }
-                    if (first_col > 0) {
-                        corner.m = state_in_m[before_state];
-                        if (!HARD) corner.e = state_in_e[before_state];
-                    }
-                }
-#endif
             }
-            const bool ends = owns_end && place.left <= TILE_ROWS;
+#endif
             TileBand tile_band;
             bool empty = false;
 #if BAND
+#if PAIRED
+            tile_band.load(band, chunk.begin + (int64)tile * TILE_ROWS, first_col);
+#else
             tile_band.load(band, band.n - place.left, first_col);
+#endif
             empty = !tile_band.any && !ends;
 #endif
 #if KEEP
-            const bool keeps = chunk.begin + done >= keep_row;
-            if (!empty && keeps) {
-                REAL kept_m[KEPT], kept_e[KEPT];
+            if (tile >= keep_tile) {
+                REAL numbers[KEPT], exponents[KEPT];
 #pragma unroll
                 for (int k = 0; k < KEPT; ++k) {
-                    const Number number = k < TILE_COLS ? top[k < TILE_COLS ? k : 0]
-                                          : k < TILE_COLS + TILE_ROWS
-                                              ? left[k < TILE_COLS ? 0 : (k - TILE_COLS) % TILE_ROWS]
-                                              : corner;
-                    kept_m[k] = number.m;
+                    const Number number = k < TILE_COLS   ? top[k < TILE_COLS ? k : 0]
+                                          : k > TILE_COLS ? left[k > TILE_COLS ? (k - TILE_COLS - 1) % TILE_ROWS : 0]
+                                                          : corner;
+                    numbers[k] = number.m;
 #if WIDE
-                    kept_e[k] = number.e;
+                    exponents[k] = number.e;
 #else
-                    kept_e[k] = from_bits(number.e);
+                    exponents[k] = from_bits(number.e);
 #endif
                 }
-                store_aligned(keep_m + kept, kept_m);
-                if (!HARD) store_aligned((REAL *)keep_e + kept, kept_e);
+                store_aligned(kept_m, numbers);
+                if (!HARD) store_aligned((REAL *)kept_e, exponents);
+                kept_m += kept_of_row;
+                kept_e += kept_of_row;
             }
-            if (keeps) kept += tiles_of_row * KEPT;
 #endif
 #if DIM == 0
             costs = ahead_costs;
             tile_table += TILE_ROWS * stride;
-            if (done + TILE_ROWS < rows) ahead_costs.load(tile_table, stride);
+            if (tile + 1 < tiles) ahead_costs.load(tile_table, stride);
 #endif
             const Number next_corner = left[TILE_ROWS - 1];
             Number end = no_path();
@@ -267,7 +324,12 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) left[r] = no_path();
             } else if (ends) {
-                const int end_cell = (place.left - 1) * TILE_COLS + (int)(m - 1 - first_col);
+#if PAIRED
+                const int last_row = (int)(n - 1 - chunk.begin - (int64)tile * TILE_ROWS);
+#else
+                const int last_row = place.left - 1;
+#endif
+                const int end_cell = last_row * TILE_COLS + (int)(m - 1 - first_col);
                 sweep_tile<BAND != 0>(top, left, corner, costs, tile_band, factor,
                                       [&](int r, int c, REAL, REAL, REAL, REAL, Number z) {
                                           if (r * TILE_COLS + c == end_cell) end = z;
@@ -287,7 +349,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             if (ends) {
                 const STORE value = (STORE)cell_value(end, gamma);
 #if PAIRED
-                out[g * n_x + of_x] = value;
+                out[g * n_x + group] = value;
 #else
                 out[(g * n_x + of_x) * n_y + j] = value;
                 if (upper) out[(g * n_x + j) * n_y + of_x] = value;
@@ -297,13 +359,16 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             if (hands_on) {
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) {
-                    edge_m[edge + done + r] = right[r].m;
-                    if (!HARD) edge_e[edge + done + r] = right[r].e;
+                    to_edge_m[r] = right[r].m;
+                    if (!HARD) to_edge_e[r] = right[r].e;
                 }
+                to_edge_m += TILE_ROWS;
+                to_edge_e += TILE_ROWS;
 #if PAIRED
-                const int64 beyond = chunk.begin + done + skew * (strip + 1) - leaves;
-                if (state_out_m && skew > 0 && beyond >= 0) {
-                    const int64 to = left_before * n_gammas * states + handed_on + skew + beyond;
+                const int done = tile;
+                if (tile >= leave_tile - skew_tiles) {
+                    const int64 to = left_before * n_gammas * states + handed_on + skew +
+                                     (int64)(tile - (leave_tile - skew_tiles)) * TILE_ROWS;
 #pragma unroll
                     for (int r = 0; r < TILE_ROWS; ++r) {
                         state_out_m[to + r] = right[r].m;
@@ -312,13 +377,11 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 }
 #endif
                 // Said of four tiles at a time: it waits until all that was written can be seen everywhere.
-                const int tile = (int)(done / TILE_ROWS);
-                if (tile % 4 == 3) store_release(progress + slot, tile + 1);
+                if (done % 4 == 3) store_release(progress + slot, done + 1);
             }
 #endif
-            done += TILE_ROWS;
 #if PAIRED
-            if (state_out_m && chunk.begin + done + skew * strip == leaves && place.left > TILE_ROWS) {
+            if (tile + 1 == leave_tile && tile < end_tile) {
                 const int64 to = left_before * n_gammas * states;
 #pragma unroll
                 for (int c = 0; c < TILE_COLS; ++c) {
@@ -330,12 +393,20 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                     state_out_m[to + before_state] = corner.m;
                     if (!HARD) state_out_e[to + before_state] = corner.e;
                 }
-                if (chunk_ends) leaves = chunk_ends[++left_before];
+                if (chunk_ends) leave_tile = tiles_until(chunk_ends[++left_before]);
             }
+#else
+            ++done;
 #endif
         }
 #if MULTI
         if (hands_on) store_release(progress + slot, FINISHED);
+#endif
+#if KEEP
+        if (works) {
+            kept_m[TILE_COLS] = corner.m;
+            if (!HARD) kept_e[TILE_COLS] = corner.e;
+        }
 #endif
     }
 }

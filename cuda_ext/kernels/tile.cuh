@@ -1,7 +1,7 @@
 // A tile of TILE_ROWS x TILE_COLS cells, the work of one lane in one step of the wavefront, all in registers.
 
-#define KEPT ((TILE_COLS + TILE_ROWS + 1 + 3) / 4 * 4)  // numbers of a kept tile: top, left, corner
-#define FINISHED (1 << 30)                              // progress of a strip that waits for nobody any more
+#define KEPT ((TILE_COLS + TILE_ROWS + 3) / 4 * 4)  // numbers of a kept tile: top, corner, left but the last one
+#define FINISHED (1 << 30)                          // progress of a strip that waits for nobody any more
 
 // 16 bytes of numbers, moved at once.
 struct alignas(16) Quad {

@@ -261,8 +261,7 @@ def _solve(
 
     dtype = np.dtype(str(batch.like.dtype).removeprefix("torch."))
     kernels = _kernels(device, dtype, numbers, gamma)
-    choose = _plan.dim_of_gradients if wanted else _plan.dim_of_values
-    dim = 0 if batch.of_costs else choose(batch.features, numbers.cost)
+    dim = 0 if batch.of_costs else _plan.dim_of_pairs(batch.features, numbers.cost)
     parts: dict[str, list[Tensor]] = {name: [] for name in ("value", *wanted)}
     for group in _groups(kernels, batch, dim, wanted):
         count = group.last - group.first

@@ -302,7 +302,7 @@ def test_windows(runtime, monkeypatch):
 def test_groups_of_pairs(monkeypatch):
     monkeypatch.setattr(_plan, "EDGE_BYTES", 400)
     monkeypatch.setattr(_plan, "TABLE_BYTES", 400)
-    monkeypatch.setattr(_plan, "scratch_budget", lambda cells, memory: 3000)
+    monkeypatch.setattr(_plan, "scratch_budget", lambda *_: 3000)
     runtime = EmulatedRuntime(multiprocessors=1)
     for d in (1, 9):
         x, y = (series(n, d, "float32", k) for k, n in enumerate(((5, 8, 3, 9, 4), (6, 5, 9, 2, 7))))
@@ -522,8 +522,8 @@ def test_gradients_hold_no_table(d):
     n, m = 700, 900
     x, y = series((n,), d), series((m,), d, seed=1)
     check_gradients(runtime, x, y, wanted={"value", "x", "y", "expected_cost"})
-    # About five bytes a cell, and nothing as large as a table in float32 would be.
-    assert runtime.most < 5.3 * n * m
+    # About six bytes a cell, and nothing as large as a table in float32 would be.
+    assert runtime.most < 6.5 * n * m
     assert runtime.largest < 3.2 * n * m
 
 
@@ -537,7 +537,7 @@ class Deferred(EmulatedRuntime):
 @pytest.mark.parametrize("d", [1, 9])
 def test_results_travel_while_the_next_are_computed(monkeypatch, d):
     monkeypatch.setattr(_plan, "RESULT_BYTES", 60)
-    monkeypatch.setattr(_plan, "scratch_budget", lambda cells, memory: 3000)
+    monkeypatch.setattr(_plan, "scratch_budget", lambda *_: 3000)
     x, y = series((5, 8, 3, 9, 4), d), series((6, 5, 9, 2, 7), d, seed=1)
     check_values(Deferred(), x, y)
     check_gradients(Deferred(multiprocessors=1), x, y)

@@ -120,10 +120,10 @@ def test_strips_hold_the_longest_series(dim, longest, paired, wide):
 
 
 def test_where_costs_are_computed():
-    assert [_plan.dim_of_values(d, 0) for d in (1, 8, 9)] == [1, 8, 0]
-    assert [_plan.dim_of_gradients(d, 2) for d in (1, 3, 4)] == [1, 3, 0]
+    assert [_plan.dim_of_windows(d, 0) for d in (1, 8, 9)] == [1, 8, 0]
+    assert [_plan.dim_of_pairs(d, 2) for d in (1, 3, 4)] == [1, 3, 0]
     for cost in (3, 4):  # the alignment kernel's, given ones
-        assert _plan.dim_of_values(1, cost) == _plan.dim_of_gradients(1, cost) == 0
+        assert _plan.dim_of_windows(1, cost) == _plan.dim_of_pairs(1, cost) == 0
     assert [_plan.feature_tile(d) for d in (1, 8, 9, 33, 1000)] == [8, 8, 16, 64, 64]
 
 
@@ -181,23 +181,25 @@ def test_chunks_of_rows(lengths, cell, budget):
 
 
 def gradient_bytes(n, m, dim, real=4):
-    """Bytes that the gradient of one pair keeps at its largest: a chunk, and the states before all chunks."""
+    """Bytes that the gradient of one pair keeps: tiles of a chunk, or all; a table; states before chunks."""
     lengths = np.array([n]), np.array([m])
     shape = variant(dim, m, groups=1, paired=True)
-    cell = _plan.gradient_cell_bytes(shape, real)
-    budget = _plan.scratch_budget(n * m, H200["memory"])
-    rows = _plan.chunk_rows(*lengths, cell, budget, 2 * real)
-    return rows * m * cell + -(-n // rows) * m * 2 * real
+    budget = _plan.gradient_budget(*lengths, real, H200["memory"])
+    rows, keeps_all = _plan.gradient_rows(*lengths, shape, real, budget)
+    kept = (n if keeps_all else rows) * m * _plan.kept_cell_bytes(shape, real)
+    assert rows < n or dim
+    return kept + (0 if dim else rows * m * real) + -(-n // rows) * m * 2 * real
 
 
 def test_gradients_never_hold_a_whole_table():
     # One pair of 100,000 x 100,000 in float32 within a gibibyte; a whole table would take forty.
     assert gradient_bytes(10**5, 10**5, 1) < GIB
     assert gradient_bytes(10**5, 10**5, 0) < GIB
-    # About five bytes a cell, of which a table in float32 would take four: half of it is there at a time.
+    # Six bytes a cell at most, of which a table in float32 would take four: half of it is there at a time.
     for n in (2048, 4096):
-        assert gradient_bytes(n, n, 1) < 5.1 * n * n
-        assert gradient_bytes(n, n, 0) < 5.1 * n * n
+        assert gradient_bytes(n, n, 1) < 4.1 * n * n
+        assert gradient_bytes(n, n, 0) < 6.1 * n * n
+    assert gradient_bytes(2048, 2048, 0, real=8) < 12.1 * 2048**2
     assert gradient_bytes(20_000, 20_000, 0) < 20_000**2
 
 
@@ -240,7 +242,8 @@ def test_chunks_cover_all_cells_once(lengths, rows, skewed):
                 np.testing.assert_array_equal(
                     np.diff(part.tables)[own], _plan.padded(strips) * _plan.padded(widths)
                 )
-                np.testing.assert_array_equal(np.diff(part.tiles)[own], -(-strips // 4) * -(-widths // 4))
+                tiles = (-(-strips // 4) + 1) * -(-widths // 4)
+                np.testing.assert_array_equal(np.diff(part.tiles)[own], tiles)
         assert np.diff(chunks.own_tiles_x)[k] * _plan.PRODUCT_STEPS >= found.max()
         places += len(widths)
     assert all(len(part.tables) == len(part.tiles) == places + 1 for part in chunks.places)

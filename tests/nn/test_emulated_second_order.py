@@ -199,7 +199,7 @@ def test_wide_blocks(device, dtype, most):
 
 
 def test_groups_of_pairs(monkeypatch):
-    monkeypatch.setattr(_plan, "scratch_budget", lambda cells, memory: 3000)
+    monkeypatch.setattr(_plan, "scratch_budget", lambda *_: 3000)
     monkeypatch.setattr(_second_order, "LEAST_SCRATCH", 0)
     device = EmulatedDevice(multiprocessors=1)
     x, y, *directions = problem(7, 9, 7, 2)
