@@ -21,6 +21,7 @@ OTHER_HEADERS = {
         "gdtw_grid.cuh",
         "gdtw_setup.cuh",
     ),
+    "signature_kernel": ("warp.cuh", "signature_kernel.cuh"),  # before the one that it begins like
     "signature": ("warp.cuh", "signature.cuh"),
 }
 

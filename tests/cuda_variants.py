@@ -15,6 +15,7 @@ import numpy as np
 from cuda_emulation._build import cache_folder
 from sktime_sdtw.cuda_ext import _data, _gdtw, _kernels, _plan, _second_order
 from sktime_sdtw.cuda_ext._compile import Resources, compile_kernel, nvrtc_identity, read_resources
+from sktime_sdtw.cuda_ext._signature_kernel import make_kernel_spec
 from sktime_sdtw.cuda_ext._signature_plan import choose_layout
 from sktime_sdtw.cuda_ext._signatures import SignatureEngine
 from sktime_sdtw.cuda_ext._sources import KernelSpec
@@ -252,6 +253,18 @@ FAMILIES = (
         lambda entry, store: _signatures(store)._plain_spec(entry, 1),
     ),
     Family(
+        "signature kernels, sweeps",
+        {"entry": ("sweep", "reverse"), "real": ("float", "double")},
+        make_kernel_spec,
+    ),
+    Family(
+        "signature kernels, paths",
+        {"entry": ("table", "weights", "products"), "real": ("float", "double"), "static": (0, 1, 2)},
+        lambda entry, real, static: (
+            None if (entry, static) == ("products", 2) else make_kernel_spec(entry, real, static)
+        ),
+    ),
+    Family(
         "warps",
         {"general": (False, True), "wide": (False, True)},
         lambda general, wide: _gdtw.make_gdtw_spec("gdtw", general, wide),
@@ -330,6 +343,12 @@ def typical() -> dict[str, KernelSpec]:
         "product of signatures, reverse, 8 channels": _signatures("float32")._plain_spec(
             "signature_product_reverse", 8
         ),
+        "signature kernels": make_kernel_spec("sweep", "float"),
+        "signature kernels, double": make_kernel_spec("sweep", "double"),
+        "signature kernels, reverse": make_kernel_spec("reverse", "float"),
+        "signature kernels, reverse, double": make_kernel_spec("reverse", "double"),
+        "signature kernels, increments": make_kernel_spec("table", "float", 0),
+        "signature kernels, gradients of paths": make_kernel_spec("products", "float", 0),
         "warps, squared losses": _gdtw.make_gdtw_spec("gdtw", False),
         "warps, all losses": _gdtw.make_gdtw_spec("gdtw", True),
         "gradients of warps, squared losses": _gdtw.make_gdtw_spec("gdtw_backward", False),
@@ -381,6 +400,16 @@ BUDGETS = {
     ("signature_points", "double"): Budget(128, 0, 0),
     ("signature_linear", "float"): Budget(64, 0, 0),
     ("signature_linear", "double"): Budget(64, 0, 0),
+    ("signature_kernel_sweep", "float"): Budget(96, 64, 0),
+    ("signature_kernel_sweep", "double"): Budget(144, 16, 0),
+    ("signature_kernel_reverse", "float"): Budget(128, 16, 0),
+    ("signature_kernel_reverse", "double"): Budget(192, 16, 0),
+    ("signature_kernel_table", "float"): Budget(128, 96, 12 * 1024),
+    ("signature_kernel_table", "double"): Budget(184, 96, 20 * 1024),
+    ("signature_kernel_weights", "float"): Budget(64, 16, 0),
+    ("signature_kernel_weights", "double"): Budget(64, 16, 0),
+    ("signature_kernel_products", "float"): Budget(128, 16, 12 * 1024),
+    ("signature_kernel_products", "double"): Budget(128, 16, 20 * 1024),
     # Large functions with several callers, which keep their registers in memory.
     ("gdtw", "double"): Budget(255, 896, 34 * 1024),
     ("gdtw_backward", "double"): Budget(128, 256, 1024),

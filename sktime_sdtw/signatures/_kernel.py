@@ -84,7 +84,11 @@ def signature_kernel(
     An explicit scheme of second order solves the equation on the grid of the steps; gradients are those of
     the scheme, exactly. Their memory grows with the square root of the length of x, times the length of y,
     for as many pairs as are computed at once: 16 at most on a thread. Second derivatives of tensors run in
-    torch, and keep a few numbers for each cell of each pair; so does everything of tensors on a GPU.
+    torch, and keep a few numbers for each cell of each pair.
+
+    Tensors on a GPU are computed there, by the same scheme: a warp for 128 rows of the grid, with one number
+    in memory for each two steps, however fine the grid is. The refinement of x is at most 7 there. Lengths
+    are needed on the host: pass them as CPU tensors, or the GPU is waited for.
 
     With `depth` the value is exact. The kernel grows like the exponential of the product of the paths'
     lengths: choose sigma so that these are not far from 1.

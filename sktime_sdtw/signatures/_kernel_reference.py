@@ -37,7 +37,8 @@ def _stand_still(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Repeat the last point of each path to the end."""
     if lengths is None:
         return x
-    place = torch.minimum(torch.arange(x.shape[-2], device=x.device), lengths[..., None] - 1)
+    last = lengths.to(x.device)[..., None] - 1
+    place = torch.minimum(torch.arange(x.shape[-2], device=x.device), last)
     return x.gather(-2, place[..., None].expand(*place.shape, x.shape[-1]))
 
 

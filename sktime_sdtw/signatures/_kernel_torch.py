@@ -1,7 +1,7 @@
 """The signature kernel on torch tensors: registered with torch.library, with derivatives of any order.
 
-On the CPU values and first derivatives run in the engine, further ones in torch, on the definitions in
-`_kernel_reference`. On other devices these are all there is: a few launches for each anti-diagonal.
+Values and first derivatives run in the engine of the device, further ones in torch, on the definitions in
+`_kernel_reference`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _kernel_numpy, _kernel_reference
+from . import _cuda, _kernel_cuda, _kernel_numpy, _kernel_reference
 from ._calls import reference_gradient, transformable
 from ._kernel_numpy import Settings
 from ._torch import _front, _second, _tensor
@@ -40,8 +40,9 @@ def kernel_op(
 ) -> Tensor:
     """Values, as `_kernel_numpy.kernel`."""
     settings = _settings(static, scale, x_refinement, y_refinement, depth)
-    if x.device.type != "cpu":
-        return _kernel_reference.kernel(x, y, x_lengths, y_lengths, paired, settings)
+    device = _cuda.device_of(x)
+    if device is not None:
+        return _kernel_cuda.kernel(device, x, y, x_lengths, y_lengths, paired, settings)
     arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths)
     return _tensor(_kernel_numpy.kernel(*arrays, paired, settings, torch.get_num_threads()))
 
@@ -62,32 +63,14 @@ def kernel_gradient_op(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of sum(weights * values) with respect to x and y; empty where y is None."""
     settings = _settings(static, scale, x_refinement, y_refinement, depth)
-    if x.device.type != "cpu":
-        return _gradient_in_torch(x, y, x_lengths, y_lengths, weights, paired, settings)
+    device = _cuda.device_of(x)
+    if device is not None:
+        lengths = x_lengths, y_lengths
+        back = _kernel_cuda.kernel_gradient(device, x, y, *lengths, weights, paired, settings)
+        return back[0], x.new_empty(0) if back[1] is None else back[1]
     arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths), _array(weights)
     found = _kernel_numpy.kernel_gradient(*arrays, paired, settings, torch.get_num_threads())
     return _tensor(found[0]), x.new_empty(0) if found[1] is None else _tensor(found[1])
-
-
-def _gradient_in_torch(
-    x: Tensor,
-    y: Tensor | None,
-    x_lengths: Tensor | None,
-    y_lengths: Tensor | None,
-    weights: Tensor,
-    paired: bool,
-    settings: Settings,
-) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        first = x.detach().requires_grad_()
-        second = None if y is None else y.detach().requires_grad_()
-        values = _kernel_reference.kernel(first, second, x_lengths, y_lengths, paired, settings)
-        given = [first] if second is None else [first, second]
-        if not values.requires_grad:  # paths of one point
-            found = [torch.zeros_like(v) for v in given]
-        else:
-            found = list(torch.autograd.grad(values, given, weights))
-    return found[0], x.new_empty(0) if y is None else found[1]
 
 
 @kernel_op.register_fake

@@ -161,31 +161,6 @@ def test_numpy_and_torch_agree():
         signature_kernel(x, x.numpy())
 
 
-@pytest.mark.parametrize(
-    "settings", [("linear", 0.7, 1, 1, 0), ("rbf", 0.7, 0, 0, 0), ("linear", 0.7, 0, 0, 3)], ids=str
-)
-def test_what_runs_on_other_devices_agrees_with_the_engine(settings):
-    from sktime_sdtw.signatures import _kernel_reference, _kernel_torch
-
-    x, y, lengths = leaf(3, 6, 2).detach(), leaf(3, 5, 2, seed=1).detach(), torch.tensor([6, 1, 3])
-    chosen = _kernel_torch._settings(*settings)
-    for tensors, paired in (
-        ((x, y, lengths, None), True),
-        ((x, y, None, lengths[:3].clamp(max=5)), False),
-        ((x, None, None, None), False),
-    ):
-        values = _kernel_torch.kernel_op(*tensors, paired, *settings)
-        torch.testing.assert_close(_kernel_reference.kernel(*tensors, paired, chosen), values)
-        weights = leaf(*values.shape, seed=2).detach()
-        expected = _kernel_torch.kernel_gradient_op(*tensors, weights, paired, *settings)
-        found = _kernel_torch._gradient_in_torch(*tensors, weights, paired, chosen)
-        for a, b in zip(found, expected, strict=True):
-            torch.testing.assert_close(a, b)
-    one = x[:, :1]
-    back = _kernel_torch._gradient_in_torch(one, y, None, None, weights[0], True, chosen)
-    assert all((v == 0).all() for v in back)
-
-
 def test_mmd_is_differentiable():
     x, y = leaf(3, 4, 1), leaf(2, 3, 1, seed=1)
     assert gradcheck(lambda a, b: signature_mmd(a, b, refinement=1), (x, y))
