@@ -108,25 +108,37 @@ def with_scalar(x: Any, scalar_term: bool, ops: ModuleType) -> Any:
     return ops.concatenate([ops.ones(x, (*x.shape[:-1], 1)), x], axis=-1)
 
 
+def missing_numbers(path: Any, lengths: Any, ops: ModuleType) -> Any:
+    """Return where NaN stands inside of paths."""
+    missing = path != path
+    if lengths is None:
+        return missing
+    inside = ops.index(np.arange(path.shape[-2]), path) < ops.index(lengths, path)[..., None]
+    return missing & inside[..., None]
+
+
+def visible_missing(path: Any, policy: str, lengths: Any, ops: ModuleType) -> Any:
+    """Return where NaN stands inside of paths, for what depends on the values of that."""
+    if ops.is_hidden(path):
+        raise ValueError(
+            f"nan_policy={policy!r} looks at values here, which torch.compile and torch.func do not show."
+        )
+    return missing_numbers(path, lengths, ops)
+
+
 def treat_nan(path: Any, policy: str, lengths: Any, ops: ModuleType) -> Any:
-    """Apply a policy for NaN; see `signature`."""
+    """Apply a policy for NaN; see `signature`. Points that are skipped repeat the last one that is not."""
     if policy not in NAN_POLICIES:
         raise ValueError(f"nan_policy must be one of {NAN_POLICIES}. Got {policy!r}.")
     if policy == "propagate":
         return path
-    hidden = ops.is_hidden(path)
-    if hidden and policy == "raise":
-        raise ValueError(
-            'nan_policy="raise" looks at values, which torch.compile and torch.func do not show.'
-        )
-    missing = path != path
-    if lengths is not None:
-        inside = ops.index(np.arange(path.shape[-2]), path) < ops.index(lengths, path)[..., None]
-        missing = missing & inside[..., None]
+    if policy == "raise":
+        if bool(visible_missing(path, policy, lengths, ops).any()):
+            raise ValueError('path holds NaN. nan_policy="ffill" or "skip" treat it as missing.')
+        return path
+    missing, hidden = missing_numbers(path, lengths, ops), ops.is_hidden(path)
     if not hidden and not bool(missing.any()):
         return path
-    if policy == "raise":
-        raise ValueError('path holds NaN. nan_policy="ffill" or "skip" treat it as missing.')
     if policy == "skip":
         missing = ops.expand(missing.any(-1)[..., None], path.shape)
     if not hidden and bool(missing.all(-2).any()):

@@ -6,21 +6,20 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._tags import Tags
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._engine import resolve_n_threads
-from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context, restore_layout
-from .._series import Array, SeriesBatch, check_series
+from .._estimator import Interval, StrOptions, fit_context, restore_layout
+from .._series import Array, check_series
 from ._kernel import signature_kernel, signature_kernel_gram
-from ._transforms import TRANSFORMS, transform_path
+from ._path_estimator import PathEstimator, TimedSeries
 
 # Points that the median distance is taken over.
 N_MEDIAN = 500
 
 
-class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
+class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
     r"""Signature kernel between time series and those of fit, for estimators that take a precomputed kernel.
 
     Parameters
@@ -38,9 +37,14 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
     normalize : bool, default=True
         Divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = 1.
     transforms : str or sequence of str, default=("time",)
-        Applied to the series first, in this order; see `transform_path`.
+        Applied to the series first, in this order; see `transform_path`. "time" is 0 at the first time step
+        of a series and 1 at its last, or what `fit` and `transform` get as times.
     lag : int, default=1
         Of the transform "lead_lag".
+    nan_policy : {"raise", "ffill", "skip"}, default="raise"
+        What happens to NaN inside of series, before the transforms. "ffill" puts the last number of the
+        channel in its place, and in front of the first number that one; "skip" leaves the time step out.
+        Time steps of NaN at the end are padding.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
 
@@ -86,14 +90,12 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **PathEstimator._parameter_constraints,
         "sigma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
         "depth": [None, Interval(Integral, 1, None, closed="left")],
         "refinement": [Interval(Integral, 0, None, closed="left")],
         "static_kernel": [StrOptions({"linear", "rbf"})],
         "normalize": ["boolean"],
-        "transforms": [StrOptions(set(TRANSFORMS)), list, tuple],
-        "lag": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [None, Integral],
     }
 
     X_fit_: Array | list[Array]
@@ -110,6 +112,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         normalize: bool = True,
         transforms: Any = ("time",),
         lag: int = 1,
+        nan_policy: str = "raise",
         n_jobs: int | None = None,
     ) -> None:
         self.sigma = sigma
@@ -119,15 +122,11 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         self.normalize = normalize
         self.transforms = transforms
         self.lag = lag
+        self.nan_policy = nan_policy
         self.n_jobs = n_jobs
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
     @fit_context
-    def fit(self, X: Any, y: Any = None) -> SignatureKernel:
+    def fit(self, X: Any, y: Any = None, *, times: Any = None) -> SignatureKernel:
         """Keep the series and set the bandwidth.
 
         Parameters
@@ -136,34 +135,40 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
             Lists hold series of any lengths; time steps of NaN at the end of a series are padding.
         y : None
             Ignored.
+        times : array-like of shape (n_samples, n_timestamps), or list, default=None
+            When the time steps were taken, at any distances, for the transform "time"; counted from the first
+            of each series. None is 0 to 1 in equal steps.
 
         Returns
         -------
         self : SignatureKernel
         """
-        batch = self._check_series(X, reset=True)
-        paths, lengths = self._paths(batch)
-        self._keep(batch, paths, lengths)
+        series = self._read(X, times, reset=True)
+        paths, lengths = self._to_paths(series)
+        self._keep(series, paths, lengths)
         self._own = (self._problem(), self._roots(paths, lengths)) if self.normalize else None
         return self
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any, *, times: Any = None) -> Array:
         """Kernel between X and the fitted series.
 
         Parameters
         ----------
         X : array-like or list, as in `fit`
             Of any lengths, except where fit saw a table.
+        times : array-like of shape (n_samples, n_timestamps), or list, default=None
+            When the time steps were taken, as in `fit`; needed where `fit` had some.
 
         Returns
         -------
         ndarray of shape (n_samples, n_samples_fit)
         """
         check_is_fitted(self)
-        batch, known = self._check_series(X, reset=False), check_series(self.X_fit_)
-        dtype = np.result_type(batch.dtype, known.dtype)
-        paths, lengths = self._paths(batch.astype(dtype))
-        to, to_lengths = self._paths(known.astype(dtype))
+        series = self._read(X, times, reset=False)
+        known = TimedSeries(check_series(self.X_fit_, allow_nan=True), self._times_fit)
+        dtype = np.result_type(series.batch.dtype, known.batch.dtype)
+        paths, lengths = self._to_paths(series.astype(dtype))
+        to, to_lengths = self._to_paths(known.astype(dtype))
         settings = self._settings()
         matrix = signature_kernel_gram(paths, to, x_lengths=lengths, y_lengths=to_lengths, **settings)
         if self.normalize:
@@ -175,7 +180,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         return matrix
 
     @fit_context
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
+    def fit_transform(self, X: Any, y: Any = None, *, times: Any = None) -> Array:
         """Fit, and the symmetric Gram matrix of the fitted series, at half the work of `transform`.
 
         Parameters
@@ -183,14 +188,16 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
         X : array-like or list, as in `fit`
         y : None
             Ignored.
+        times : array-like or list, default=None
+            As in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_samples)
         """
-        batch = self._check_series(X, reset=True)
-        paths, lengths = self._paths(batch)
-        self._keep(batch, paths, lengths)
+        series = self._read(X, times, reset=True)
+        paths, lengths = self._to_paths(series)
+        self._keep(series, paths, lengths)
         matrix = signature_kernel_gram(paths, x_lengths=lengths, **self._settings())
         self._own = None
         if self.normalize:
@@ -210,25 +217,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
             "n_jobs": resolve_n_threads(self.n_jobs),
         }
 
-    def _paths(self, batch: SeriesBatch) -> tuple[Array, Array]:
-        """Return transformed paths, (n_samples, points, channels), and how many of their points count."""
-        found = {}
-        for n in np.unique(batch.lengths):
-            chosen = np.flatnonzero(batch.lengths == n)
-            points = batch.values[batch.offsets[chosen, None] + np.arange(n)]
-            found[n] = chosen, transform_path(points, self.transforms, lag=self.lag)
-        longest = max(paths.shape[1] for _, paths in found.values())
-        lengths = np.empty(len(batch), np.int64)
-        out = None
-        for chosen, paths in found.values():
-            if out is None:
-                out = np.zeros((len(batch), longest, paths.shape[2]), paths.dtype)
-            out[chosen, : paths.shape[1]] = paths
-            lengths[chosen] = paths.shape[1]
-        assert out is not None
-        return out, lengths
-
-    def _keep(self, batch: SeriesBatch, paths: Array, lengths: Array) -> None:
+    def _keep(self, series: TimedSeries, paths: Array, lengths: Array) -> None:
         if self.sigma != "median":
             self.sigma_ = float(self.sigma)
         elif self.static_kernel == "linear":
@@ -243,12 +232,14 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesE
             between = np.sqrt(np.maximum(distances[np.triu_indices(len(points), k=1)], 0))
             self.sigma_ = float(np.median(between)) if len(between) else 1.0
             self.sigma_ = self.sigma_ or float(np.mean(between)) or 1.0
-        self.X_fit_ = restore_layout(batch, flat=False)
-        self._n_features_out = len(batch)
+        self.X_fit_ = restore_layout(series.batch, flat=False)
+        self._times_fit = series.times
+        self._n_features_out = len(series.batch)
 
     def _problem(self) -> tuple[Any, ...]:
         transforms = self.transforms if isinstance(self.transforms, str) else tuple(self.transforms)
-        return self.sigma_, self.depth, self.refinement, self.static_kernel, transforms, self.lag
+        settings = self.sigma_, self.depth, self.refinement, self.static_kernel
+        return *settings, transforms, self.lag, self.nan_policy
 
     def _roots(self, paths: Array, lengths: Array) -> Array:
         own = signature_kernel(paths, paths, x_lengths=lengths, y_lengths=lengths, **self._settings())

@@ -8,48 +8,36 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import TransformerMixin
-from sklearn.utils._tags import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from .._estimator import Interval, SeriesEstimator, StrOptions, fit_context
-from .._series import Array, SeriesBatch
+from .._estimator import Interval, StrOptions, fit_context
+from .._series import Array
 from ._device import compute_on, resolve_one
 from ._logsignature import MODES, logsignature
+from ._path_estimator import PathEstimator, TimedSeries
 from ._signature import signature
-from ._transforms import TRANSFORMS, transform_path
 from ._windows import resolve_windows
 from ._words import all_words, check_depth, lyndon_brackets, lyndon_words, word_index
 
 
-class SignatureFeatures(TransformerMixin, SeriesEstimator):
-    """Base of the two transformers: from series to paths, windows of these, numbers of each window."""
+class SignatureFeatures(PathEstimator):
+    """Base of the two transformers: windows of paths, numbers of each window."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **PathEstimator._parameter_constraints,
         "depth": [Interval(Integral, 1, None, closed="left")],
-        "transforms": [StrOptions(set(TRANSFORMS) - {"scale"}), list, tuple],
-        "lag": [Interval(Integral, 1, None, closed="left")],
         "windows": [None, tuple, list, np.ndarray],
         "scaling": [StrOptions({"none", "pre", "post"})],
-        "n_jobs": [None, Integral],
         "device": [str, list],
     }
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def _fit(self, X: Any) -> None:
-        batch = self._check_series(X, reset=True)
+    def _fit(self, X: Any, times: Any) -> None:
+        series = self._read(X, times, reset=True)
         check_depth(self.depth)
         resolve_one(self.device)
-        if "scale" in self.transforms:
-            raise ValueError('transforms cannot hold "scale" here: the parameter `scaling` is for that.')
-        path = self._to_paths(batch)
+        path, _ = self._to_paths(series)
         self.n_channels_ = int(path.shape[2])
-        self.n_timestamps_ = batch.max_length
-        self._n_points = int(path.shape[1])
+        self.n_timestamps_ = series.batch.max_length
         self._n_windows = 1
         if self.windows is not None:
             self._n_windows = len(resolve_windows(self.windows, path.shape[1]))
@@ -58,35 +46,17 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
                     f"windows={self.windows!r} leaves no window of paths of {path.shape[1]} points."
                 )
 
-    def _to_paths(self, batch: SeriesBatch, length: int | None = None) -> Array:
-        """Return transformed paths of one length: after its end a path stands still, which no signature sees.
-
-        Of series that are longer than `length` the first points are taken.
-        """
-        longest = max(length or batch.max_length, 2)
-        points = batch.values[
-            batch.offsets[:-1, None] + np.minimum(np.arange(longest), batch.lengths[:, None] - 1)
-        ]
-        lengths = None
-        if batch.lengths.min() < longest:
-            lengths = np.clip(batch.lengths, 2, longest)  # a single point stands still for a step
-        found = transform_path(points, self.transforms, lag=self.lag, lengths=lengths)
-        return found if lengths is None else found[0]
-
-    def _windows_of(self, batch: SeriesBatch) -> Array:
+    def _windows_of(self, series: TimedSeries) -> Array:
         """Numbers of all windows, (n_samples, n_windows, n_numbers)."""
         if self.windows is None:
-            return self._compute(self._to_paths(batch), None)[:, None]
-        if not (isinstance(self.windows[0], str) and self.windows[0] == "dyadic"):
+            return self._compute(self._to_paths(series)[0], None)[:, None]
+        if not (isinstance(self.windows, tuple) and self.windows[0] == "dyadic"):
             # Windows that are given in points lie where they lay in fit.
-            return self._compute(self._to_paths(batch, self.n_timestamps_), self.windows)
-        lengths = batch.lengths
-        rows: dict[int, Array] = {}
-        for length in np.unique(lengths):
-            chosen = np.flatnonzero(lengths == length)
-            found = self._compute(self._to_paths(batch.take(chosen)), self.windows)
-            rows.update(zip(chosen, found, strict=True))
-        return np.stack([rows[i] for i in range(len(batch))])
+            return self._compute(self._to_paths(series, self.n_timestamps_)[0], self.windows)
+        paths, lengths = self._to_paths(series)
+        of_length = {n: resolve_windows(self.windows, max(n, 2)) for n in np.unique(lengths)}
+        windows = self.windows if len(of_length) == 1 else np.stack([of_length[n] for n in lengths])
+        return self._compute(paths, windows)
 
     def _compute(self, path: Array, windows: Any) -> Array:
         """Scaled numbers of the windows of paths."""
@@ -109,22 +79,40 @@ class SignatureFeatures(TransformerMixin, SeriesEstimator):
     def _words(self) -> list[str]:
         raise NotImplementedError
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any, *, times: Any = None) -> Array:
         """Features of series.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
             Series of any lengths, except where fit saw a table.
+        times : array-like of shape (n_samples, n_timestamps), or list, default=None
+            When the time steps were taken, as in `fit`; needed where `fit` had some.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
         """
         check_is_fitted(self)
-        batch = self._check_series(X, reset=False)
-        found = self._windows_of(batch)
-        return np.ascontiguousarray(found.reshape(len(batch), -1))
+        series = self._read(X, times, reset=False)
+        return np.ascontiguousarray(self._windows_of(series).reshape(len(series.batch), -1))
+
+    def fit_transform(self, X: Any, y: Any = None, *, times: Any = None) -> Array:
+        """Fit, and the features of the same series.
+
+        Parameters
+        ----------
+        X : array-like or list, as in `fit`
+        y : None
+            Ignored.
+        times : array-like or list, default=None
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        return self.fit(X, y, times=times).transform(X, times=times)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names of the features: the words, their letters being channels after the transforms.
@@ -156,7 +144,7 @@ class SignatureTransformer(SignatureFeatures):
         Longest words.
     transforms : str or sequence of str, default=("time",)
         Applied to the series, in this order; see `transform_path`. "time" is 0 at the first time step of a
-        series and 1 at its last.
+        series and 1 at its last, or what `fit` and `transform` get as times.
     lag : int, default=1
         Of the transform "lead_lag".
     windows : tuple or array of int of shape (n_windows, 2), default=None
@@ -165,6 +153,10 @@ class SignatureTransformer(SignatureFeatures):
         shorter series stands still after its end, and of a longer one only the first points count.
     scaling : {"none", "pre", "post"}, default="none"
         Brings levels to similar sizes: "post" multiplies level k by k!, "pre" the path by (depth!)^(1/depth).
+    nan_policy : {"raise", "ffill", "skip"}, default="raise"
+        What happens to NaN inside of series, before the transforms. "ffill" puts the last number of the
+        channel in its place, and in front of the first number that one; "skip" leaves the time step out, and
+        windows that are given in points count those that are left. Time steps of NaN at the end are padding.
     words : list of words, default=None
         Keep these only, each a sequence of letters (channels after the transforms); None keeps all.
     n_jobs : int, default=None
@@ -217,6 +209,7 @@ class SignatureTransformer(SignatureFeatures):
         lag: int = 1,
         windows: Any = None,
         scaling: str = "none",
+        nan_policy: str = "raise",
         words: Any = None,
         n_jobs: int | None = None,
         device: str | list[str] = "auto",
@@ -226,12 +219,13 @@ class SignatureTransformer(SignatureFeatures):
         self.lag = lag
         self.windows = windows
         self.scaling = scaling
+        self.nan_policy = nan_policy
         self.words = words
         self.n_jobs = n_jobs
         self.device = device
 
     @fit_context
-    def fit(self, X: Any, y: Any = None) -> SignatureTransformer:
+    def fit(self, X: Any, y: Any = None, *, times: Any = None) -> SignatureTransformer:
         """Learn the number of channels and of time steps.
 
         Parameters
@@ -240,12 +234,15 @@ class SignatureTransformer(SignatureFeatures):
             Lists hold series of any lengths; time steps of NaN at the end of a series are padding.
         y : None
             Ignored.
+        times : array-like of shape (n_samples, n_timestamps), or list, default=None
+            When the time steps were taken, at any distances, for the transform "time"; counted from the first
+            of each series. None is 0 to 1 in equal steps.
 
         Returns
         -------
         self : SignatureTransformer
         """
-        self._fit(X)
+        self._fit(X, times)
         self._chosen = None
         if self.words is not None:
             chosen = [tuple(word) for word in self.words]
@@ -281,7 +278,7 @@ class LogSignatureTransformer(SignatureFeatures):
         Longest words.
     transforms : str or sequence of str, default=("time",)
         Applied to the series, in this order; see `transform_path`. "time" is 0 at the first time step of a
-        series and 1 at its last.
+        series and 1 at its last, or what `fit` and `transform` get as times.
     lag : int, default=1
         Of the transform "lead_lag".
     windows : tuple or array of int of shape (n_windows, 2), default=None
@@ -290,6 +287,10 @@ class LogSignatureTransformer(SignatureFeatures):
         shorter series stands still after its end, and of a longer one only the first points count.
     scaling : {"none", "pre", "post"}, default="none"
         Brings levels to similar sizes: "post" multiplies level k by k!, "pre" the path by (depth!)^(1/depth).
+    nan_policy : {"raise", "ffill", "skip"}, default="raise"
+        What happens to NaN inside of series, before the transforms. "ffill" puts the last number of the
+        channel in its place, and in front of the first number that one; "skip" leaves the time step out, and
+        windows that are given in points count those that are left. Time steps of NaN at the end are padding.
     mode : {"words", "brackets", "expand"}, default="words"
         Coordinates, see `logsignature`.
     n_jobs : int, default=None
@@ -337,6 +338,7 @@ class LogSignatureTransformer(SignatureFeatures):
         lag: int = 1,
         windows: Any = None,
         scaling: str = "none",
+        nan_policy: str = "raise",
         mode: str = "words",
         n_jobs: int | None = None,
         device: str | list[str] = "auto",
@@ -346,12 +348,13 @@ class LogSignatureTransformer(SignatureFeatures):
         self.lag = lag
         self.windows = windows
         self.scaling = scaling
+        self.nan_policy = nan_policy
         self.mode = mode
         self.n_jobs = n_jobs
         self.device = device
 
     @fit_context
-    def fit(self, X: Any, y: Any = None) -> LogSignatureTransformer:
+    def fit(self, X: Any, y: Any = None, *, times: Any = None) -> LogSignatureTransformer:
         """Learn the number of channels and of time steps.
 
         Parameters
@@ -360,12 +363,15 @@ class LogSignatureTransformer(SignatureFeatures):
             Lists hold series of any lengths; time steps of NaN at the end of a series are padding.
         y : None
             Ignored.
+        times : array-like of shape (n_samples, n_timestamps), or list, default=None
+            When the time steps were taken, at any distances, for the transform "time"; counted from the first
+            of each series. None is 0 to 1 in equal steps.
 
         Returns
         -------
         self : LogSignatureTransformer
         """
-        self._fit(X)
+        self._fit(X, times)
         return self
 
     def _numbers(self, path: Any, windows: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arguments import check_array, check_lengths, operators
+from ._arguments import check_array, check_lengths, operators, treat_nan, visible_missing
 from ._words import check_size
 
 TRANSFORMS = ("time", "lead_lag", "basepoint", "invisibility_reset", "cumulative_sum", "scale")
@@ -24,6 +24,7 @@ def transform_path(
     lag: int = 1,
     scale: Any = 1.0,
     lengths: Any = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """Augment a path, one transform after the other.
 
@@ -45,6 +46,10 @@ def transform_path(
     lengths : array of int of shape (...), default=None
         How many points of each path count. The others are not looked at: a transformed path stands still
         after its own end.
+    nan_policy : {"propagate", "raise", "ffill", "skip"}, default="propagate"
+        What happens to NaN before the first transform. "ffill" puts the last number of the channel in its
+        place, and in front of the first number that one. "skip" leaves points out that have any NaN: a path
+        gets shorter, and stands still after its new end. The points that are left keep their times.
 
     Returns
     -------
@@ -84,7 +89,13 @@ def transform_path(
     if times is not None and "time" not in chosen:
         raise ValueError('times were given without the transform "time".')
     given = check_lengths(lengths, path, ops, least=1)
+    if nan_policy == "skip":
+        missing = visible_missing(path, nan_policy, given, ops).any(-1)
+    else:
+        path, missing = treat_nan(path, nan_policy, given, ops), None
     plan = _Plan(path, None if given is None else ops.to_numpy(given), ops)
+    if missing is not None:
+        plan.leave_out(ops.to_numpy(missing))
     for name in chosen:
         if name == "time":
             plan.add_time(times)
@@ -128,9 +139,14 @@ class _Plan:
         self.ops = ops
         self.path = path
         self.ragged = lengths is not None
-        self.lengths = np.asarray(path.shape[-2] if lengths is None else lengths)
-        self.length = int(path.shape[-2])
+        self._set_length(int(path.shape[-2]), np.asarray(path.shape[-2] if lengths is None else lengths))
         self.blocks = [self._block(path)]
+
+    def _set_length(self, length: int, lengths: NDArray[np.int64]) -> None:
+        self.length, self.lengths = length, lengths
+        self.in_turn = np.minimum(np.arange(length), lengths[..., None] - 1)
+        # Of the times that the points have: which, and over how many time steps they go.
+        self.when, self.span = self.in_turn, lengths
 
     @property
     def channels(self) -> int:
@@ -138,23 +154,36 @@ class _Plan:
 
     def _block(self, source: Any) -> _Block:
         """Return the points of the source in turn, after the end of a path its last one again and again."""
-        index = np.minimum(np.arange(self.length), self.lengths[..., None] - 1)
-        return _Block(source, index, not self.ragged)
+        return _Block(source, self.in_turn, not self.ragged)
 
     def _chosen(self, place: NDArray[np.int64], origin: bool = False) -> list[_Block]:
         """Return blocks of the points at these places, of what there is."""
         return [_Block(b.source, _take(b.index, place), False, b.origin or origin) for b in self.blocks]
 
+    def leave_out(self, missing: NDArray[np.bool_]) -> None:
+        """Go on without some of the points, before all transforms."""
+        if not missing.any():
+            return
+        missing = missing | (np.arange(self.length) >= self.lengths[..., None])
+        left = (~missing).sum(axis=-1)
+        if not left.all():
+            raise ValueError("path has a path without any point that has all its numbers.")
+        span, order = self.span, np.argsort(missing, axis=-1, kind="stable")  # those that are left come first
+        self._set_length(self.length, left)
+        self.ragged = True
+        self.when, self.span = np.take_along_axis(order, self.in_turn, axis=-1), span
+        self.blocks = self._chosen(self.when)
+
     def add_time(self, times: Any) -> None:
         shapes = (self.length,), (*self.path.shape[:-2], self.length)
         if times is None:
-            times = np.arange(self.length) / np.maximum(self.lengths[..., None] - 1, 1)
+            times = np.arange(self.length) / np.maximum(self.span[..., None] - 1, 1)
         times = self.ops.asarray(times, self.path)
         if tuple(times.shape) not in (*shapes, (1, self.length)):
             raise ValueError(
                 f"times must have the shape {shapes[0]} or {shapes[1]}. Got {tuple(times.shape)}."
             )
-        self.blocks.append(self._block(times[..., None]))
+        self.blocks.append(_Block(times[..., None], self.when, not self.ragged))
 
     def lead_lag(self, lag: int) -> None:
         # Both copies move in turn, the second after `lag` moves of the first; at the end it catches up.
@@ -162,11 +191,11 @@ class _Plan:
         move = np.minimum(np.arange(2 * self.length - 1), 2 * last)
         lead = np.minimum(np.where(move <= lag, move, lag + (move - lag) // 2), last)
         self.blocks = self._chosen(lead) + self._chosen(move - lead)
-        self.lengths, self.length = 2 * self.lengths - 1, 2 * self.length - 1
+        self._set_length(2 * self.length - 1, 2 * self.lengths - 1)
 
     def basepoint(self) -> None:
         self.blocks = self._chosen(np.arange(-1, self.length), origin=True)
-        self.lengths, self.length = self.lengths + 1, self.length + 1
+        self._set_length(self.length + 1, self.lengths + 1)
 
     def invisibility_reset(self) -> None:
         last = self.lengths[..., None] - 1
@@ -174,7 +203,7 @@ class _Plan:
         self.blocks = self._chosen(np.where(place <= last + 1, np.minimum(place, last), -1), origin=True)
         seen = np.where(place <= last, 0, -1)
         self.blocks.append(_Block(self.ops.ones(self.path, (1, 1)), seen, False, origin=True))
-        self.lengths, self.length = self.lengths + 2, self.length + 2
+        self._set_length(self.length + 2, self.lengths + 2)
 
     def replace(self, points: Any) -> None:
         """Go on with these points."""
