@@ -17,6 +17,7 @@
 #define TILE (SIDE * EACH)
 #define STRIDE (TILE + 4)
 #define FEATURES 16
+#define BLOCKS (WIDE ? 1 : 2)  // of a multiprocessor; unless told, NVRTC leaves room for more, and spills
 
 struct alignas(16) Four {
     REAL v[4];
@@ -47,7 +48,7 @@ DEVICE REAL slope_change(REAL sum, REAL along, REAL scale) {
 }
 #endif
 
-KERNEL void __launch_bounds__(THREADS)
+KERNEL void __launch_bounds__(THREADS, BLOCKS)
     second_order_costs(const STORE *__restrict__ x, const STORE *__restrict__ y, const STORE *__restrict__ x_direction,
                        const STORE *__restrict__ y_direction, const int64 *__restrict__ x_offsets,
                        const int64 *__restrict__ y_offsets, const STORE *__restrict__ costs,
