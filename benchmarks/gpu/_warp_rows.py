@@ -10,8 +10,6 @@ import _clock
 import numpy as np
 from _rows import seconds, size
 
-import sktime_sdtw as sdtw
-
 
 @dataclass(frozen=True)
 class Row:
@@ -76,6 +74,7 @@ def measure(options: Any, guarded: Any) -> list[dict[str, Any]]:
     def one(row: Row) -> dict[str, Any]:
         import torch
 
+        from sktime_sdtw.alignment import gdtw
         from sktime_sdtw.functional import capturable
 
         x, y = (torch.from_numpy(part).to(options.device) for part in row.data(options.shrink))
@@ -83,11 +82,11 @@ def measure(options: Any, guarded: Any) -> list[dict[str, Any]]:
 
         def forward() -> Any:
             with torch.no_grad():
-                return sdtw.gdtw(x, y, **chosen).values
+                return gdtw(x, y, **chosen).values
 
         def step() -> Any:
             leaf = x.detach().requires_grad_()
-            sdtw.gdtw(leaf, y, **chosen).values.square().sum().backward()
+            gdtw(leaf, y, **chosen).values.square().sum().backward()
             return leaf.grad
 
         def queued() -> Any:
@@ -100,7 +99,7 @@ def measure(options: Any, guarded: Any) -> list[dict[str, Any]]:
         found["kernels"] = _clock.kernel_seconds(step, options.gpu)
         found["peak"] = _clock.peak_bytes(lambda: step, options.gpu)
         found["repeated"] = bool(torch.equal(step(), step()))
-        expected = sdtw.gdtw(x[:4].cpu(), y[:4].cpu(), **chosen).values
+        expected = gdtw(x[:4].cpu(), y[:4].cpu(), **chosen).values
         found["difference"] = float((forward()[:4].cpu() - expected).abs().max())
         return found
 
@@ -141,9 +140,11 @@ def small_cases() -> Iterator[tuple[str, Callable[[str], Any]]]:
         def call(device: str) -> list[np.ndarray]:
             import torch
 
+            from sktime_sdtw.alignment import gdtw
+
             pair = Row("", "", 3, length, 2).data(1)
             x, y = (torch.from_numpy(part).to(device).requires_grad_() for part in pair)
-            found = sdtw.gdtw(x, y, x_lengths=[length, 2, length - 5], reg=0.05, **more)
+            found = gdtw(x, y, x_lengths=[length, 2, length - 5], reg=0.05, **more)
             grads = torch.autograd.grad(found.values.square().sum(), (x, y))
             parts = (found.values, found.objective, found.holds, found.ties, *grads)
             return [part.detach().cpu().numpy() for part in parts]
