@@ -35,8 +35,8 @@ def tensors_of(case):
     return tensors, {name: case.options[name] for name in STATIC if name in case.options}
 
 
-def differences(case, rng, h=1e-6):
-    """Derivative along a random direction in each input: by the gradient, and by solving twice.
+def differences(case, rng):
+    """Derivative along a random direction in each input: by the gradient, and by solving four times.
 
     None where the active set changes in between: there the warp may have a kink.
     """
@@ -49,28 +49,34 @@ def differences(case, rng, h=1e-6):
     assert torch.equal(upstream, kept)
     for (name, value), grad in zip(tensors.items(), grads, strict=True):
         direction = torch.tensor(rng.normal(size=tuple(value.shape)))
-        both = [gdtw(**{**tensors, name: value + sign * h * direction}, **static) for sign in (1, -1)]
-        same = all(
-            torch.equal(one.holds, result.holds) and torch.equal(one.ties, result.ties) for one in both
-        )
-        # Another basin may be as good, too.
-        near = all((one.values - result.values).abs().max() < 1e-3 for one in both)
-        expected = ((both[0].values - both[1].values) * upstream).sum() / (2 * h)
-        size = (grad * direction).abs().sum()
-        yield name, same and near, float((grad * direction).sum()), float(expected), float(size)
+        shares = grad * direction
+        errors = []
+        for h in (1e-5, 1e-6, 1e-7):
+            steps = [gdtw(**{**tensors, name: value + k * h * direction}, **static) for k in (-2, -1, 1, 2)]
+            same = all(torch.equal(s.holds, result.holds) and torch.equal(s.ties, result.ties) for s in steps)
+            # Another basin may be as good, too.
+            if same and all((s.values - result.values).abs().max() < 1e-3 for s in steps):
+                a, b, c, d = (float((s.values * upstream).sum()) for s in steps)
+                expected = (a - 8 * b + 8 * c - d) / (12 * h)
+                scale = max(float(shares.abs().sum()), abs(expected), 1e-4)
+                errors.append(abs(float(shares.sum()) - expected) / scale)
+                if errors[-1] <= 1e-6:
+                    break
+        # Too long a step sees curvature, too short a one rounding.
+        yield name, min(errors, default=None)
 
 
 @pytest.mark.parametrize("name", MODES)
 def test_every_input_of_every_mode(name):
     checked = 0
-    for seed in range(8):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         case = random_case(seed, n=16, m=12, d=1 + seed % 3, **MODES[name])
-        for argument, smooth_there, actual, expected, size in differences(case, rng):
-            if smooth_there:
+        for argument, error in differences(case, rng):
+            if error is not None:
                 checked += 1
-                assert abs(actual - expected) <= 1e-6 * (size + abs(expected)) + 1e-7, (seed, argument)
-    assert checked >= 30
+                assert error <= 1e-6, (seed, argument)
+    assert checked >= 20
 
 
 @given(st.integers(0, 10**6), st.sampled_from(sorted(MODES)), st.integers(3, 24), st.integers(3, 20))
@@ -82,9 +88,8 @@ def test_random_problems(seed, name, n, m):
     except ValueError as error:
         assert "No warp" in str(error)  # noqa: PT017
         return
-    for argument, smooth_there, actual, expected, size in tests:
-        if smooth_there:
-            assert abs(actual - expected) <= 1e-5 * (size + abs(expected)) + 1e-6, argument
+    for argument, error in tests:
+        assert error is None or error <= 1e-6, argument
 
 
 @pytest.mark.parametrize("name", MODES)
