@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import _kernel_rows
 import _signature_rows
 import _warp_rows
 import numpy as np
@@ -89,6 +90,7 @@ def cases() -> Iterator[tuple[str, Callable[[str], Any]]]:
             )
         yield f"path, {dtype}", lambda device, x=x3, y=y3: sdtw.dtw_path(x[1], y[1], device=device)
     yield from _signature_rows.small_cases()
+    yield from _kernel_rows.small_cases()
     yield from _warp_rows.small_cases()
 
 

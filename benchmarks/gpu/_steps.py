@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import _clock
+import _kernel_rows
 import _rows
 import _signature_rows
 import _warp_rows
@@ -400,6 +401,7 @@ STEPS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "training": training,
     "second": second,
     "signatures": lambda options: _signature_rows.measure(options, guarded),
+    "kernels": lambda options: _kernel_rows.measure(options, guarded),
     "warps": lambda options: _warp_rows.measure(options, guarded),
     "long": long,
     "transfer": transfer,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import _kernel_rows
 import _rows
 import _signature_rows
 import _warp_rows
@@ -51,6 +52,7 @@ def markdown(report: dict[str, Any], model: Model) -> str:
         ("training", _training),
         ("second", _second),
         ("signatures", _signatures),
+        ("kernels", _kernels),
         ("warps", _warps),
         ("long", _long),
         ("transfer", _transfer),
@@ -265,6 +267,11 @@ def _second(results: Results, model: Model, judge: Judge) -> list[str]:
 
 def _signatures(results: Results, model: Model, judge: Judge) -> list[str]:
     heads, *rows = _signature_rows.table(_measured(results), model, judge)
+    return _table(heads, rows) + _skipped(results)
+
+
+def _kernels(results: Results, model: Model, judge: Judge) -> list[str]:
+    heads, *rows = _kernel_rows.table(_measured(results))
     return _table(heads, rows) + _skipped(results)
 
 

@@ -15,6 +15,8 @@ from sktime_sdtw.signatures import (  # noqa: E402
     multi_signature_combine,
     signature,
     signature_combine,
+    signature_kernel,
+    signature_kernel_gram,
 )
 
 pytestmark = needs_gpu
@@ -39,6 +41,9 @@ CALLS = {
         [signature(x[:, i : i + 11], 3) for i in (0, 10, 20)], x.shape[-1], 3
     ),
     "path": lambda x: Path(x, 3).signature(5, 55),
+    "kernel": lambda x: signature_kernel(x, x.flip(0), refinement=(2, 1)),
+    "kernels": lambda x: signature_kernel_gram(x, static_kernel="rbf", x_lengths=LENGTHS, normalize=True),
+    "kernel to a depth": lambda x: signature_kernel(x, x.flip(0), depth=3, static_kernel="rbf"),
 }
 
 
@@ -83,6 +88,20 @@ def test_many_steps_and_the_same_bits_again(shape, depth, stream):
     torch.testing.assert_close(grads[1].cpu(), grads[0], rtol=1e-3, atol=2e-5 * float(grads[0].abs().max()))
 
 
+@pytest.mark.parametrize("shape", [(300, 60, 2), (2, 900, 3)])
+@pytest.mark.parametrize("static", ["linear", "rbf"])
+def test_many_kernels_and_the_same_bits_again(shape, static):
+    generator = torch.Generator().manual_seed(2)
+    x = (torch.randn(*shape, generator=generator) / shape[1] ** 0.5).cumsum(1)
+    grads = []
+    for place in ("cpu", "cuda", "cuda"):
+        leaf = x.to(place).requires_grad_()
+        signature_kernel_gram(leaf, static_kernel=static, refinement=1).mean().backward()
+        grads.append(leaf.grad)
+    assert torch.equal(grads[1], grads[2])
+    torch.testing.assert_close(grads[1].cpu(), grads[0], rtol=1e-3, atol=2e-5 * float(grads[0].abs().max()))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_short_floats(dtype):
     x = torch.randn(2, 20, 3, device="cuda").mul(0.2).to(dtype).requires_grad_()
@@ -100,7 +119,9 @@ def test_compile_and_vmap():
     torch.testing.assert_close(torch.func.vmap(CALLS["signature"])(x), CALLS["signature"](x))
 
 
-@pytest.mark.parametrize("name", ["signature", "stream", "lengths", "sliding", "brackets", "initial"])
+@pytest.mark.parametrize(
+    "name", ["signature", "stream", "lengths", "sliding", "brackets", "initial", "kernel"]
+)
 def test_a_step_in_a_graph(name):
     call = CALLS[name]
     x = (torch.randn(3, 60, 2, device="cuda") * 0.2).requires_grad_()
