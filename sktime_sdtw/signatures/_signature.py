@@ -137,7 +137,7 @@ def signature(
     if windows is not None:
         if stream or based or initial is not None:
             raise ValueError("windows cannot be combined with stream, basepoint or initial.")
-        intervals = resolve_windows(windows, path.shape[-2], tuple(leading))
+        intervals = resolve_windows(windows, path.shape[-2], tuple(leading), ops)
     if nan_policy != "propagate":
         path = treat_nan(path, nan_policy, lengths, ops)
     if dtype != working:
@@ -166,15 +166,15 @@ def _signatures_of_own_windows(
 ) -> Any:
     """Signatures of windows that each path has for itself: of one long path, made of all of them."""
     *leading, n, channels = path.shape
-    inside = None
+    intervals, inside = ops.host_index(intervals), None
     if lengths is not None:
-        last = ops.to_numpy(lengths)[..., None]
-        inside = intervals[..., 0] + 2 <= last
-        ends = np.minimum(intervals[..., 1], last)
+        start, last = intervals[..., 0], ops.host_index(lengths)[..., None]
+        inside = start + 2 <= last
         # Where a path stands still all the time any two points will do: their result is replaced by 0.
-        intervals = np.where(inside[..., None], np.stack([intervals[..., 0], ends], axis=-1), [0, 2])
-    first = np.arange(math.prod(leading)).reshape(*leading, 1, 1) * n
-    places = ops.host_index(np.ascontiguousarray((intervals + first).reshape(-1, 2)))
+        end = intervals[..., 1].clip(max=last) * inside + 2 * ~inside
+        intervals = ops.stack([start * inside, end], -1)
+    first = ops.host_index(np.arange(math.prod(leading)).reshape(*leading, 1, 1) * n)
+    places = (intervals + first).reshape(-1, 2)
     out = ops.signature(path.reshape(-1, channels), None, None, depth, False, None, n_jobs, places)
     out = out.reshape(*leading, intervals.shape[-2], out.shape[-1])
     return out if inside is None else ops.keep_where(inside[..., None], out)

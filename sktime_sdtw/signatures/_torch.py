@@ -268,12 +268,21 @@ def _second(
 def _vmap_signature(  # type: ignore[no-untyped-def]
     info, in_dims, points, basepoint, lengths, depth, stream, initial, windows=None
 ):
+    _refuse_windows_of_a_batch(in_dims[6:])
     n = info.batch_size
     moved = [_front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
     return signature_call(*moved, depth, stream, _front(initial, in_dims[5], n), windows), 0
 
 
 signature_op.register_vmap(_vmap_signature)
+
+
+def _refuse_windows_of_a_batch(axes: Sequence[int | None]) -> None:
+    if any(axis is not None for axis in axes):
+        raise ValueError(
+            "windows cannot be mapped over by vmap: give signature the whole batch, with windows of shape "
+            "(..., n_windows, 2)."
+        )
 
 
 def _vmap_signature_gradient(  # type: ignore[no-untyped-def]

@@ -89,6 +89,7 @@ def transform_path(
     if times is not None and "time" not in chosen:
         raise ValueError('times were given without the transform "time".')
     given = check_lengths(lengths, path, ops, least=1)
+    dtype, path = path.dtype, ops.cast(path, ops.working_dtype(path.dtype))
     if nan_policy == "skip":
         missing = visible_missing(path, nan_policy, given, ops).any(-1)
     else:
@@ -115,7 +116,7 @@ def transform_path(
                     f"Got the shape {tuple(factor.shape)}."
                 )
             plan.replace(plan.points() * factor)
-    found = plan.points()
+    found = ops.cast(plan.points(), dtype)
     return found if lengths is None else (found, plan.lengths.reshape(np.shape(lengths)))
 
 

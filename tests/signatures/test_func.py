@@ -27,12 +27,15 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 0.5
 
 
+OWN_WINDOWS = torch.tensor([[[0, 3], [1, 5], [3, 5]]])
 FUNCTIONS = {
     "signature": lambda x: signature(x, 3, basepoint=True, inverse=True),
     "stream": lambda x: signature(x, 3, stream=True),
     "initial": lambda x: signature(x, 2, basepoint=x[0], initial=signature(x, 2)),
     "lengths": lambda x: signature(x[None], 3, lengths=torch.tensor([3])),
     "windows": lambda x: signature(x, 2, windows=("sliding", 3)),
+    "windows in a tensor": lambda x: signature(x, 2, windows=torch.tensor([[0, 3], [1, 5]])),
+    "windows of each": lambda x: signature(x[None], 2, windows=OWN_WINDOWS, lengths=torch.tensor([4])),
     "words": lambda x: logsignature(x, 3),
     "brackets": lambda x: logsignature(x, 3, mode="brackets"),
     "and back": lambda x: logsignature_to_signature(x[:, 0], 2, 3, mode="brackets"),
@@ -100,3 +103,25 @@ def test_compile_of_what_depends_on_values():
         lambda x: signature(x, 2, nan_policy="ffill", lengths=lengths), fullgraph=True, backend="aot_eager"
     )
     torch.testing.assert_close(g(x), expected)
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [[[0, 3], [1, 6]], torch.tensor([[0, 3], [1, 6]]), torch.tensor([[[0, 3], [1, 6]], [[2, 4], [4, 6]]])],
+    ids=["list", "tensor", "own"],
+)
+def test_compile_with_windows(windows):
+    x, lengths = random(2, 6, 2), torch.tensor([4, 6])
+    given = (windows,) if isinstance(windows, torch.Tensor) else ()
+
+    def f(x, lengths, *given):
+        return signature(x, 2, windows=given[0] if given else windows, lengths=lengths)
+
+    compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, lengths, *given), f(x, lengths, *given))
+
+
+def test_vmap_over_windows_is_refused():
+    windows = torch.tensor([[[0, 3]], [[1, 6]]])
+    with pytest.raises(ValueError, match="vmap"):
+        vmap(lambda x, w: signature(x, 2, windows=w))(random(2, 6, 2), windows)

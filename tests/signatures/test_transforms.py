@@ -82,6 +82,15 @@ def test_scale():
     assert (found[:, 0] == 0).all()
 
 
+@pytest.mark.parametrize("names", [["cumulative_sum"], ["time", "scale", "lead_lag"]], ids=str)
+def test_short_floats_are_computed_in_float32(names):
+    x = np.random.default_rng(0).normal(size=(2, 3000, 2)).astype(np.float16)
+    found = transform_path(x, names, scale=1 / 3)
+    assert found.dtype == np.float16
+    expected = transform_path(x.astype(np.float64), names, scale=1 / 3)
+    np.testing.assert_allclose(found, expected, rtol=2**-10, atol=1e-3)  # sums of sums of float16 are far off
+
+
 def test_the_origin_is_0_whatever_the_first_point_is():
     x = np.array([[np.nan], [np.inf], [2.0]])
     np.testing.assert_array_equal(transform_path(x, "basepoint")[0], [0])
