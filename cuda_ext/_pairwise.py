@@ -11,7 +11,7 @@ from . import _plan
 from ._data import DeviceSeries, arithmetic_of
 from ._kernels import Kernels
 from ._pairs import Problem, listed_values, pair_variant
-from ._pieces import Downloads, usable_memory
+from ._pieces import Downloads, in_pieces, usable_memory
 from ._plan import Variant, Window
 from ._runtime import Buffer, Runtime
 
@@ -135,13 +135,15 @@ def device_values(
         edge = int(_plan.padded(longest_x)) * 16  # two doubles at most
         memory = usable_memory(runtime, float(min(count, pairs)) * edge)
         pairs = min(pairs, min(_plan.EDGE_BYTES, memory // 4) // edge)
-    for window in _plan.windows(len(x), len(other), max(1, pairs), y is None):
+
+    def values(window: Window) -> tuple[Window, bool, list[Buffer]]:
         x_part, y_part = x.part(window.first_x, window.last_x), other.part(window.first_y, window.last_y)
         if dim:
-            yield window, False, [_window_values(kernels, x_part, y_part, window.upper, dim)]
-        else:
-            problems = _listed(kernels, x_part, y_part, window)
-            yield window, True, [listed_values(kernels, problem, budget) for *_, problem, budget in problems]
+            return window, False, [_window_values(kernels, x_part, y_part, window.upper, dim)]
+        problems = _listed(kernels, x_part, y_part, window)
+        return window, True, [listed_values(kernels, problem, budget) for *_, problem, budget in problems]
+
+    yield from in_pieces(values, _plan.windows(len(x), len(other), max(1, pairs), y is None))
 
 
 def _listed(

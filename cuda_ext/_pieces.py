@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from ._runtime import Buffer, Runtime
 
 Array = NDArray[Any]
 Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,23 @@ class Downloads:
             wait()
             if then is not None:
                 then()
+
+
+def in_pieces(work: Callable[[Any], Result], pieces: Iterable[Any]) -> Iterator[Result]:
+    """The results of all pieces, in their order, on one device; one that does not fit is halved."""
+    for whole in pieces:
+        stack = [whole]
+        while stack:
+            piece = stack.pop()
+            try:
+                result = work(piece)
+            except MemoryError:
+                smaller = piece.halves()
+                if not smaller:
+                    raise
+                stack.extend(reversed(smaller))
+                continue
+            yield result
 
 
 def share(

@@ -85,6 +85,30 @@ def test_several_gpus_share_the_work(gpu, monkeypatch, device):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_several_threads_at_once(gpu):
+    """Each on a stream of its own, with kernels and constants that all of them need."""
+
+    def call(k, device):
+        return sdtw.paired_soft_dtw_gradient(X, Y, gamma=1.0 + k % 2, wrt=("x", "y"), device=device)
+
+    found, begin = [None] * 6, threading.Barrier(6)
+
+    def work(k):
+        with gpu.cuda.stream(gpu.cuda.Stream(k % 2)):
+            begin.wait(timeout=60)
+            found[k] = call(k, f"cuda:{k % 2}")
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({stream for *_, stream, _ in gpu.library.launches}) == 6
+    for k, result in enumerate(found):
+        for a, b in zip(flat(result), flat(call(k, "cpu")), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def flat(result):
     if isinstance(result, (list, tuple)):
         return [array for part in result for array in flat(part)]

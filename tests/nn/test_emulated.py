@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -166,3 +167,32 @@ def test_calls_that_ask_the_device_nothing(device, wanted):
     assert {dict(spec.defines)["REAL"] for spec in sweeps} == {"float", "double"}
     for a, b in zip(found, asked, strict=True):
         assert torch.equal(a, b)
+
+
+class Overstated(EmulatedRuntime):
+    """A device whose memory ends sooner than it says; `failures` counts how often."""
+
+    failures = 0
+
+    def free_memory(self):
+        return 2**40
+
+    def empty(self, count, dtype):
+        held = sum(buffer.nbytes for buffer in self._buffers)
+        if held + count * np.dtype(dtype).itemsize > self.memory:
+            self.failures += 1
+            raise MemoryError
+        return super().empty(count, dtype)
+
+
+@pytest.mark.parametrize(("other", "memory"), [(True, 3000), (False, 2500)])
+def test_all_pairs_in_smaller_windows_where_memory_ends(other, memory):
+    x, y = series(14, 6, 1), series(15, 5, 1, 1) if other else None
+    small = EmulatedDevice()
+    small.runtime = Overstated(memory=memory)
+    call = (x, y, None, None, None, 0.5, 0, 1.0, 0, 0.0)
+    same([_cuda.cdist(small, *call)], [_cpu.cdist(*call)], torch.float64)
+    assert small.runtime.failures
+    small.runtime.memory = 500
+    with pytest.raises(MemoryError):
+        _cuda.cdist(small, *call)
