@@ -134,9 +134,7 @@ def gradient(
     def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
         kernels = _kernels(runtime, dtype, settings, np.array([gamma]))
         variant = pair_variant(kernels, dim, m, len(x))
-        budget = gradient_budget(runtime, n, m, dtype.itemsize)
-        rows, keeps_all = _plan.gradient_rows(n, m, variant, dtype.itemsize, budget)
-        kernels.prepare_gradients(variant, x.n_features, wanted, rows < n.max() and not keeps_all)
+        kernels.prepare_gradients(variant, x.n_features, wanted)
         downloads = Downloads(runtime)
 
         def work(group: Group) -> None:

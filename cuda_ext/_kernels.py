@@ -80,17 +80,12 @@ class Kernels:
             sweeps.append(self._sweep_spec("sweep", variant, arithmetic, PAIRED=int(paired)))
         self._prepare(sweeps, variant, n_features)
 
-    def prepare_gradients(
-        self, variant: Variant, n_features: int, wanted: Collection[str], chunks: bool
-    ) -> None:
+    def prepare_gradients(self, variant: Variant, n_features: int, wanted: Collection[str]) -> None:
         """Begin to compile what gradients will need, side by side."""
         arithmetic = arithmetic_of(self.likely[0], self.store)
         sums = int("expected_cost" in wanted or "entropy" in wanted)
         found = [
-            *(
-                self._sweep_spec("sweep", variant, arithmetic, KEEP=keep)
-                for keep in ((1, 0) if chunks else (1,))
-            ),
+            self._sweep_spec("sweep", variant, arithmetic),
             self._sweep_spec("reverse", variant, arithmetic, SUMS=sums),
         ]
         if variant.dim == 0:
@@ -287,7 +282,7 @@ class Kernels:
         ticket, progress = self._counters(groups * self.n_gammas, variant)
         x, y, device = pairs.x, pairs.y, pairs.device
         self._launch(
-            self._sweep_spec("sweep", variant, arithmetic, KEEP=int(kept is not None)),
+            self._sweep_spec("sweep", variant, arithmetic),
             _plan.sweep_blocks(groups * self.n_gammas, variant, runtime.multiprocessors),
             _plan.SWEEP_THREADS,
             [

@@ -96,7 +96,7 @@ class Variant:
 
     @property
     def kept_numbers(self) -> int:
-        """Numbers that KEEP stores for a tile."""
+        """Numbers that are kept of a tile."""
         return int(padded(self.tile_cols + self.tile_rows, 4))
 
 

@@ -27,7 +27,6 @@ _DEFAULTS: dict[str, str | int] = {
     "PAIRED": 1,
     "SHARED": 0,
     "MULTI": 0,
-    "KEEP": 0,
 }
 
 

@@ -125,11 +125,7 @@ def _window(kind: tuple[str, int], cost: int, features: int, band: int, strips: 
 
 
 def _paired(kind: tuple[str, int], cost: int, features: int, band: int, strips: str) -> KernelSpec | None:
-    return _sweep("sweep", kind, cost, features, band, strips, KEEP=0)
-
-
-def _kept(kind: tuple[str, int], cost: int, features: int, band: int, strips: str) -> KernelSpec | None:
-    return _sweep("sweep", kind, cost, features, band, strips, KEEP=1)
+    return _sweep("sweep", kind, cost, features, band, strips)
 
 
 def _reverse(
@@ -198,11 +194,6 @@ FAMILIES = (
         "sweep, pairs",
         {"type": TYPES, "cost": COSTS[:3], "features": _PAIRS, "band": BANDS, "strips": STRIPS},
         _paired,
-    ),
-    Family(
-        "sweep, kept tiles",
-        {"type": TYPES, "cost": COSTS[:3], "features": _PAIRS, "band": BANDS, "strips": STRIPS},
-        _kept,
     ),
     Family(
         "reverse",
@@ -301,10 +292,10 @@ def typical() -> dict[str, KernelSpec]:
         "values, d = 1, double": _window(double, 0, 1, 0, one),
         "values, d = 3": _window(single, 0, 3, 0, one),
         "values, d = 8": _window(single, 0, 8, 0, one),
-        "values, larger d": _paired(single, 0, large, 0, one),
-        "gradients, forward, d = 1": _kept(single, 0, 1, 0, several),
-        "gradients, forward, larger d": _kept(single, 0, large, 0, several),
-        "gradients, forward, larger d, double": _kept(double, 0, large, 0, several),
+        "pairs, larger d": _paired(single, 0, large, 0, one),
+        "pairs, d = 1, long series": _paired(single, 0, 1, 0, several),
+        "pairs, larger d, long series": _paired(single, 0, large, 0, several),
+        "pairs, larger d, long series, double": _paired(double, 0, large, 0, several),
         "gradients, reverse, d = 1": _reverse(single, 0, 1, 0, several, 0),
         "gradients, reverse, larger d": _reverse(single, 0, large, 0, several, 0),
         "gradients, reverse, larger d, double": _reverse(double, 0, large, 0, several, 0),

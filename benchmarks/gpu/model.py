@@ -379,7 +379,6 @@ def name_of(spec: Any) -> str:
             for key, word in (
                 ("HARD", "hard"),
                 ("PAIRED", "pairs"),
-                ("KEEP", "tiles kept"),
                 ("MULTI", "several strips"),
             )
             if d[key] == "1"

@@ -10,7 +10,7 @@
 // (pairs.cuh). What enters a chunk is `state_in`: the row before its first, for each column; then for each strip the
 // number before that row's first one; then, with a skew, for each strip what the strip before it has handed on of rows that
 // the chunk has no more. What leaves it goes to `state_out`; or, where all rows are swept at once, what leaves all chunks
-// but the last by chunk_ends, one after the other. With KEEP what enters each tile from the chunk that begins at keep_begin
+// but the last by chunk_ends, one after the other. With keep_m what enters each tile from the chunk that begins at keep_begin
 // on is kept for the reverse sweep: from above; then from the left, from the corner on. The last number from the left is
 // the corner of the tile below, so that of the last tile of a chunk stands alone in one more row of tiles.
 
@@ -114,13 +114,11 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #if BAND
         band = make_band(band_kind, band_parameter, n, m);
 #endif
-#endif
-#if KEEP
         const int64 kept_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS * KEPT;
         const int64 kept = works ? tile_places[column_tiles[group] + strip] * KEPT + l * KEPT : 0;
         REAL *kept_m = keep_m + kept;
         EXPONENT *kept_e = keep_e + kept;
-        const int keep_tile = (int)((keep_begin - skew * strip - chunk.begin) / TILE_ROWS);
+        const int keep_tile = keep_m ? (int)((keep_begin - skew * strip - chunk.begin) / TILE_ROWS) : 1 << 30;
 #endif
 #if MULTI
         const int64 slot = index * max_strips + strip;
@@ -290,7 +288,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
             empty = !tile_band.any && !ends;
 #endif
-#if KEEP
+#if PAIRED
             if (tile >= keep_tile) {
                 REAL numbers[KEPT], exponents[KEPT];
 #pragma unroll
@@ -402,8 +400,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #if MULTI
         if (hands_on) store_release(progress + slot, FINISHED);
 #endif
-#if KEEP
-        if (works) {
+#if PAIRED
+        if (works && keep_m) {
             kept_m[TILE_COLS] = corner.m;
             if (!HARD) kept_e[TILE_COLS] = corner.e;
         }
