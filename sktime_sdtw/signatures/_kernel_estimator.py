@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._engine import resolve_n_threads
 from .._estimator import Interval, StrOptions, fit_context, restore_layout
 from .._series import Array, check_series
-from ._kernel import signature_kernel, signature_kernel_gram
+from ._device import resolve_one
+from ._kernel_device import gram_on, own_on
 from ._path_estimator import PathEstimator, TimedSeries
 
 # Points that the median distance is taken over.
@@ -47,6 +48,8 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         Time steps of NaN at the end are padding.
     n_jobs : int, default=None
         Number of threads: None is 1 (or what ``joblib.parallel_config`` says), -1 all.
+    device : {"auto", "cpu", "cuda", "cuda:<i>"}, default="auto"
+        Where it is computed; "auto" takes a GPU where there is one and enough to do.
 
     Attributes
     ----------
@@ -96,6 +99,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         "refinement": [Interval(Integral, 0, None, closed="left")],
         "static_kernel": [StrOptions({"linear", "rbf"})],
         "normalize": ["boolean"],
+        "device": [str, list],
     }
 
     X_fit_: Array | list[Array]
@@ -114,6 +118,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         lag: int = 1,
         nan_policy: str = "raise",
         n_jobs: int | None = None,
+        device: str | list[str] = "auto",
     ) -> None:
         self.sigma = sigma
         self.depth = depth
@@ -124,6 +129,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         self.lag = lag
         self.nan_policy = nan_policy
         self.n_jobs = n_jobs
+        self.device = device
 
     @fit_context
     def fit(self, X: Any, y: Any = None, *, times: Any = None) -> SignatureKernel:
@@ -169,8 +175,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         dtype = np.result_type(series.batch.dtype, known.batch.dtype)
         paths, lengths = self._to_paths(series.astype(dtype))
         to, to_lengths = self._to_paths(known.astype(dtype))
-        settings = self._settings()
-        matrix = signature_kernel_gram(paths, to, x_lengths=lengths, y_lengths=to_lengths, **settings)
+        matrix = gram_on(self.device, paths, to, lengths, to_lengths, **self._settings())
         if self.normalize:
             # Parameters may have been set, and series of another dtype passed, since fit.
             known_roots = None if self._own is None or self._own[0] != self._problem() else self._own[1]
@@ -198,7 +203,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         series = self._read(X, times, reset=True)
         paths, lengths = self._to_paths(series)
         self._keep(series, paths, lengths)
-        matrix = signature_kernel_gram(paths, x_lengths=lengths, **self._settings())
+        matrix = gram_on(self.device, paths, None, lengths, None, **self._settings())
         self._own = None
         if self.normalize:
             own = matrix.diagonal().copy()
@@ -218,6 +223,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         }
 
     def _keep(self, series: TimedSeries, paths: Array, lengths: Array) -> None:
+        resolve_one(self.device)  # says at once what is wrong with it
         if self.sigma != "median":
             self.sigma_ = float(self.sigma)
         elif self.static_kernel == "linear":
@@ -242,7 +248,7 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
         return *settings, transforms, self.lag, self.nan_policy
 
     def _roots(self, paths: Array, lengths: Array) -> Array:
-        own = signature_kernel(paths, paths, x_lengths=lengths, y_lengths=lengths, **self._settings())
+        own = own_on(self.device, paths, lengths, **self._settings())
         self._check_positive(own)
         return np.sqrt(own)
 

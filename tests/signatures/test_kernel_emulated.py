@@ -18,10 +18,13 @@ from hypothesis import strategies as st  # noqa: E402
 from sktime_sdtw.cuda_ext import _signature_kernel_plan as plan  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
+from sktime_sdtw import SignatureKernel  # noqa: E402
 from sktime_sdtw.signatures import (  # noqa: E402
     _cuda,
+    _device,
     _kernel,
     _kernel_cuda,
+    _kernel_device,
     _kernel_numpy,
     _kernel_torch,
     signature_kernel,
@@ -273,6 +276,47 @@ def test_several_sets_and_vmap():
     assert error(found, expected) < 1e-13
     one = torch.func.vmap(lambda a: signature_kernel_gram(a))(x)
     assert error(one, signature_kernel_gram(x.numpy())) < 1e-13
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("params", [{}, {"static_kernel": "rbf", "refinement": 1}, {"depth": 3}], ids=str)
+def test_estimator(monkeypatch, dtype, params, device):
+    series = [x.astype(dtype) for x in np.random.default_rng(0).normal(size=(6, 20, 1)).cumsum(axis=1)]
+    series[1], more = series[1][:11], series[2:5]
+    expected = SignatureKernel(**params).fit_transform(series)
+    of_others = SignatureKernel(**params).fit(series).transform(more)
+    monkeypatch.setattr(_device, "resolve_device", lambda name, work: "cpu:0" if name == "cuda" else "cpu")
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    # The second time the matrix comes in parts.
+    for most in (_kernel_device.MOST_RESULT_BYTES, 2 * 6 * expected.itemsize):
+        monkeypatch.setattr(_kernel_device, "MOST_RESULT_BYTES", most)
+        kernel = SignatureKernel(device="cuda", **params)
+        before = len(device.runtime.launches)
+        found = kernel.fit_transform(series)
+        assert len(device.runtime.launches) > before
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=tolerance)
+        np.testing.assert_array_equal(found, found.T)
+        np.testing.assert_allclose(kernel.transform(more), of_others, rtol=tolerance)
+        np.testing.assert_allclose(
+            SignatureKernel(device="cuda", **params).fit(series).transform(more), of_others, rtol=tolerance
+        )
+
+
+def test_where_the_estimator_computes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_device, "resolve_device", lambda name, work: asked.append((name, work)) or "cpu")
+    X = np.random.default_rng(0).normal(size=(3, 5)).cumsum(axis=1)
+    SignatureKernel(refinement=2).fit_transform(X)
+    assert ("auto", 3 * 3 * 5 * 5 * 16.0) in asked
+    SignatureKernel(refinement=8).fit(X).transform(X[:1])
+    assert asked[-1][0] == "cpu"  # finer than a GPU goes
+    monkeypatch.setattr(_device, "resolve_device", lambda name, work: "cuda:0,cuda:1")
+    with pytest.raises(ValueError, match="one GPU"):
+        SignatureKernel(device="cuda:all").fit(X)
+    monkeypatch.setattr(_device, "resolve_device", lambda name, work: "cpu:0")
+    with pytest.raises(ValueError, match="larger sigma"):
+        SignatureKernel(1e-40, device="cuda", normalize=False).fit_transform(X)
 
 
 def test_operators_obey_torch_library():
