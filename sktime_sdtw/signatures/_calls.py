@@ -1,4 +1,4 @@
-"""Operators in a form that ``torch.func`` can look into: it does not differentiate registered ones.
+"""What operators share; above all a form that ``torch.func`` can look into, which registered ones lack.
 
 Where none of its transforms is at work, and where torch compiles, the operators themselves are called.
 """
@@ -114,3 +114,50 @@ def reference_gradient(f: Operator, variables: Sequence[Tensor | None], gradient
     found = torch.func.vjp(of_given, *(variables[i] for i in given))[1](gradient)
     by_place = dict(zip(given, found, strict=True))
     return [by_place.get(i, gradient.new_empty(0)) for i in range(len(variables))]
+
+
+def second_order(
+    call: Any, variables: Sequence[Tensor | None], gradient: Tensor, directions: Sequence[Tensor | None]
+) -> tuple[list[Tensor | None], Tensor | None]:
+    """Gradients of sum(direction · gradient of call), by the variables and by the gradient that call got.
+
+    In a graph that is itself differentiated they are differentiable again.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+
+        def variable(x: Tensor | None) -> Tensor | None:
+            if x is None or (again and x.requires_grad):
+                return x
+            return x.detach().requires_grad_()
+
+        inputs = [variable(x) for x in variables]
+        outer = variable(gradient)
+        given = [x for x in inputs if x is not None]
+        first = torch.autograd.grad(call(*inputs), given, outer, create_graph=True, allow_unused=True)
+        chosen = [v for x, v in zip(inputs, directions, strict=True) if x is not None]
+        pairs = [(g, v) for g, v in zip(first, chosen, strict=True) if g is not None and v is not None]
+        total = sum((g * v).sum() for g, v in pairs)
+        if not isinstance(total, Tensor) or not total.requires_grad:
+            return [None if x is None else torch.zeros_like(x) for x in inputs], torch.zeros_like(gradient)
+        found = list(torch.autograd.grad(total, [*given, outer], create_graph=again, allow_unused=True))
+    along = found.pop()
+    rest = iter(found)
+    return [None if x is None else next(rest) for x in inputs], along
+
+
+def as_array(x: Tensor | None) -> Any:
+    """Return the array that shares a tensor's memory, for the engine."""
+    return None if x is None else x.detach().numpy()
+
+
+def as_tensor(x: Any) -> Tensor:
+    """Return the tensor that shares an array's memory."""
+    return torch.from_numpy(x)
+
+
+def front(x: Tensor | None, axis: int | None, size: int) -> Tensor | None:
+    """Move the axis of a vmap to the front; repeat what has none."""
+    if x is None:
+        return None
+    return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)

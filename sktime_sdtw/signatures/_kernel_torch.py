@@ -12,13 +12,8 @@ import torch
 from torch import Tensor
 
 from . import _cuda, _kernel_cuda, _kernel_numpy, _kernel_reference
-from ._calls import reference_gradient, transformable
+from ._calls import as_array, as_tensor, front, reference_gradient, second_order, transformable
 from ._kernel_numpy import Settings
-from ._torch import _front, _second, _tensor
-
-
-def _array(x: Tensor | None) -> Any:
-    return None if x is None else x.detach().numpy()
 
 
 def _settings(static: str, scale: float, x_refinement: int, y_refinement: int, depth: int) -> Settings:
@@ -43,8 +38,8 @@ def kernel_op(
     device = _cuda.device_of(x)
     if device is not None:
         return _kernel_cuda.kernel(device, x, y, x_lengths, y_lengths, paired, settings)
-    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths)
-    return _tensor(_kernel_numpy.kernel(*arrays, paired, settings, torch.get_num_threads()))
+    arrays = as_array(x), as_array(y), as_array(x_lengths), as_array(y_lengths)
+    return as_tensor(_kernel_numpy.kernel(*arrays, paired, settings, torch.get_num_threads()))
 
 
 @torch.library.custom_op("sktime_sdtw::signature_kernel_gradient", mutates_args=())
@@ -68,9 +63,9 @@ def kernel_gradient_op(
         lengths = x_lengths, y_lengths
         back = _kernel_cuda.kernel_gradient(device, x, y, *lengths, weights, paired, settings)
         return back[0], x.new_empty(0) if back[1] is None else back[1]
-    arrays = _array(x), _array(y), _array(x_lengths), _array(y_lengths), _array(weights)
+    arrays = as_array(x), as_array(y), as_array(x_lengths), as_array(y_lengths), as_array(weights)
     found = _kernel_numpy.kernel_gradient(*arrays, paired, settings, torch.get_num_threads())
-    return _tensor(found[0]), x.new_empty(0) if found[1] is None else _tensor(found[1])
+    return as_tensor(found[0]), x.new_empty(0) if found[1] is None else as_tensor(found[1])
 
 
 @kernel_op.register_fake
@@ -106,7 +101,7 @@ def _gradient_backward(ctx: Any, *directions: Tensor) -> Any:
     def call(u: Tensor, v: Tensor | None) -> Tensor:
         return _kernel_reference.kernel(u, v, x_lengths, y_lengths, paired, _settings(*settings))
 
-    back, along = _second(call, [x, y], weights, directions)
+    back, along = second_order(call, [x, y], weights, directions)
     return *back, None, None, along, *[None] * 6
 
 
@@ -115,12 +110,12 @@ kernel_gradient_op.register_autograd(_gradient_backward, setup_context=_keep_gra
 
 
 def _vmap_kernel(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
-    tensors = [_front(x, axis, info.batch_size) for x, axis in zip(inputs[:4], in_dims[:4], strict=True)]
+    tensors = [front(x, axis, info.batch_size) for x, axis in zip(inputs[:4], in_dims[:4], strict=True)]
     return kernel_call(*tensors, *inputs[4:]), 0
 
 
 def _vmap_gradient(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
-    tensors = [_front(x, axis, info.batch_size) for x, axis in zip(inputs[:5], in_dims[:5], strict=True)]
+    tensors = [front(x, axis, info.batch_size) for x, axis in zip(inputs[:5], in_dims[:5], strict=True)]
     return kernel_gradient_call(*tensors, *inputs[5:]), (0, None if inputs[1] is None else 0)
 
 

@@ -128,7 +128,7 @@ class Path:
         ops = operators(self._whole)
         out = self._tree().query(self._numbers, begin, stop)
         if getattr(self._whole, "requires_grad", False) or ops.is_hidden(self._whole):
-            from ._torch import known_signature_call
+            from ._torch_signature import known_signature_call
 
             piece = ops.cast(self._whole[..., begin:stop, :], out.dtype)
             out = known_signature_call(piece, out, self.depth)

@@ -177,7 +177,7 @@ def test_numpy_and_torch_agree():
 
 
 def test_operators_obey_torch_library():
-    from sktime_sdtw.signatures import _torch
+    from sktime_sdtw.signatures import _torch_algebra, _torch_signature
 
     # Without the slow one: test_compile_without_breaks compiles the operators.
     quick = ("test_schema", "test_autograd_registration", "test_faketensor")
@@ -187,14 +187,14 @@ def test_operators_obey_torch_library():
 
     x, base, initial = leaf(2, 4, 2), leaf(2, 2), leaf(2, 14)
     for arguments in ((x, None, None, 3, False, None), (x, base, torch.tensor([1, 4]), 3, True, initial)):
-        check_op(_torch.signature_op, arguments)
-        gradient = torch.ones_like(_torch.signature_op(*arguments))
+        check_op(_torch_signature.signature_op, arguments)
+        gradient = torch.ones_like(_torch_signature.signature_op(*arguments))
         out = gradient * 1.0 if arguments[4] else None
-        check_op(_torch.signature_gradient_op, (*arguments, out, gradient))
-    check_op(_torch.product_op, (initial, leaf(2, 14, seed=1), 2, 3))
-    check_op(_torch.series_op, (initial, [1.0, -0.5, 0.25], 2))
+        check_op(_torch_signature.signature_gradient_op, (*arguments, out, gradient))
+    check_op(_torch_algebra.product_op, (initial, leaf(2, 14, seed=1), 2, 3))
+    check_op(_torch_algebra.series_op, (initial, [1.0, -0.5, 0.25], 2))
     for kind, size in (("antipode", 14), ("to_words", 14), ("to_brackets", 5), ("from_brackets", 5)):
-        check_op(_torch.linear_op, (leaf(2, size), kind, 2, 3, False))
+        check_op(_torch_algebra.linear_op, (leaf(2, size), kind, 2, 3, False))
 
 
 def test_compile_without_breaks():
