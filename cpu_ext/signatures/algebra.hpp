@@ -230,13 +230,17 @@ void product_of_rows_backward(int channels, int depth, const T *a, const T *b, c
         });
 }
 
-// Up to so many rows are multiplied one by one.
-template <class T> constexpr int few_rows = lane_count<T> / 4;
+// Whether rows are multiplied one by one: a few always are, and more where words have so many neighbours that the ways
+// into lanes and back would cost more than the products. Needs no scratch.
+template <class T> bool one_by_one(int channels, const Rows<const T> &a) {
+    constexpr int few = lane_count<T> > 4 ? lane_count<T> / 4 : 1;
+    return channels >= 4 || !a.row[few];
+}
 
 template <class T>
 void product(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b, const Rows<T> &out, T *scratch) {
-    if (!a.row[few_rows<T>]) {
-        for (int l = 0; l < few_rows<T> && a.row[l]; ++l)
+    if (one_by_one<T>(channels, a)) {
+        for (int l = 0; l < lane_count<T> && a.row[l]; ++l)
             product_of_rows<T>(channels, depth, a.row[l], b.row[l], out.row[l]);
         return;
     }
@@ -250,8 +254,8 @@ void product(int channels, int depth, const Rows<const T> &a, const Rows<const T
 template <class T>
 void product_backward(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b,
                       const Rows<const T> &gradient, const Rows<T> &a_gradient, const Rows<T> &b_gradient, T *scratch) {
-    if (!a.row[few_rows<T>]) {
-        for (int l = 0; l < few_rows<T> && a.row[l]; ++l)
+    if (one_by_one<T>(channels, a)) {
+        for (int l = 0; l < lane_count<T> && a.row[l]; ++l)
             product_of_rows_backward<T>(channels, depth, a.row[l], b.row[l], gradient.row[l], a_gradient.row[l],
                                         b_gradient.row[l]);
         return;

@@ -52,35 +52,40 @@ void run_stream(Parts<T> &parts, const T *initial, T *out, Index words, int n_th
     if (!stop) run_forward(parts, true, initial, out, words, n_threads, stop);
 }
 
+// Where the gradients of increments stand before they become those of points: at the points that they lead to.
+template <class T> T *increments_in(const Paths<T> &paths, T *points) {
+    return paths.basepoints ? points : points + paths.channels;
+}
+
 template <class T>
-void subtract_gradients(const Paths<T> &paths, const T *increments, T *points, T *basepoints, Index first, Index end) {
+void subtract_gradients(const Paths<T> &paths, T *points, T *basepoints, int n_threads, std::atomic<bool> &stop) {
     const int d = paths.channels;
-    const Index steps = paths.steps(), size = paths.n_points * d;
-    for (Index p = first; p < end; ++p) {
-        const T *z = increments + p * steps * d;
+    const Index size = paths.n_points * d;
+    share<T>(n_threads, paths.n_paths, static_cast<double>(paths.n_paths * size), 0, stop, [&](T *, Index p) {
         T *x = points + p * size;
-        const Index shift = paths.basepoints ? 0 : d;  // increment i ends at point i, or i + 1
-        if (basepoints)
-            for (int c = 0; c < d; ++c) basepoints[p * d + c] = steps > 0 ? -z[c] : T(0);
-        for (int c = 0; c < shift; ++c) x[c] = steps > 0 ? -z[c] : T(0);
-        for (Index i = 0; i < (steps - 1) * d; ++i) x[shift + i] = z[i] - z[i + d];
-        for (Index i = std::max<Index>(steps - 1, 0) * d; i < steps * d; ++i) x[shift + i] = z[i];
-    }
+        for (int c = 0; c < d && basepoints; ++c) basepoints[p * d + c] = -x[c];
+        for (Index i = 0; i < size - d; ++i) x[i] -= x[i + d];
+    });
 }
 
 template <class T>
 void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T *out, const T *gradient, Index words,
-                  T *increments, T *initials, int n_threads, std::atomic<bool> &stop) {
+                  T *points, T *initials, int n_threads, std::atomic<bool> &stop) {
     const Paths<T> &paths = parts.paths;
     const int d = paths.channels, lanes = kernels<T>().lanes;
-    const Index rows = stream ? paths.steps() : 1, size = paths.steps() * d;
+    const Index rows = stream ? paths.steps() : 1, size = paths.n_points * d;
+    const bool alone = parts.prefix == 0 && !paths.windows;
+    T *increments = increments_in(paths, points);
+    // What no lane sets.
+    for (Index p = 0; p < paths.n_paths; ++p)
+        std::fill(points + p * size, alone && !paths.lengths ? increments + p * size : points + (p + 1) * size, T(0));
     const Index scratch = kernels<T>().scratch_size(d, parts.depth, parts.prefix, parts.longest(), stream, true);
     const double cost = 3 * parts.cost();
     auto run = [&](T *memory, Index first, Index end, T *z, T *start) {
         Index part[most_lanes], path[most_lanes];
         Group<T> g = parts.group(first, end, initial, words, memory, part);
         if (stream) g.longest = paths.steps();
-        g.alone = parts.prefix == 0 && !paths.windows;
+        g.alone = alone;
         T *to[most_lanes] = {}, *begin[most_lanes] = {};
         for (int l = 0; l < lanes; ++l) {
             if (part[l] < 0) continue;
@@ -118,7 +123,7 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
     });
     for (int thread = 1; thread < team; ++thread) {
         const T *z = sums.data() + (thread - 1) * (own + own_initials);
-        for (Index i = 0; i < own; ++i) increments[i] += z[i];
+        for (Index i = 0; i < points + own - increments; ++i) increments[i] += z[i];
         for (Index i = 0; i < own_initials; ++i) initials[i] += z[own + i];
     }
 }
@@ -159,9 +164,8 @@ void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, 
     Tree<T> tree(paths.n_paths, parts.per_path, paths.channels, depth, words);
     run_forward(parts, false, initial, tree.levels[0], words, n_threads, stop);
     if (stop) return;
-    Buffer<T> scratch(kernels<T>().algebra_size(paths.channels, depth));
     tree.levels.back() = out;
-    tree.multiply(scratch.data(), words);
+    tree.multiply(n_threads, parts.cost(), stop);
 }
 
 template <class T>
@@ -172,16 +176,13 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
     const Index words = count_words(d, depth);
     if (paths.n_paths == 0) return;
     const Parts<T> parts(paths, depth, stream, n_threads);
-    std::vector<T> increments(static_cast<std::size_t>(paths.n_paths * paths.steps() * d));
     if (initials) std::fill(initials, initials + paths.n_paths * words, T(0));
     if (parts.per_path == 1 || paths.windows) {
-        run_backward(parts, stream, initial, out, gradient, words, increments.data(), initials, n_threads, stop);
+        run_backward(parts, stream, initial, out, gradient, words, points, initials, n_threads, stop);
     } else {
         // The gradient of a product does not need the last level of its factors, nor does that of a path.
         Tree<T> tree(paths.n_paths, parts.per_path, d, depth, words),
             back(paths.n_paths, parts.per_path, d, depth, words);
-        Buffer<T> scratch(kernels<T>().algebra_size(d, depth));
-        const Index shorter = count_words(d, depth - 1);
         if (depth > 1) {
             Parts<T> low = parts;
             low.depth = depth - 1;
@@ -190,40 +191,19 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
             low.slots = 1;
             for (int i = 0; i < low.prefix; ++i) low.slots *= d;
             run_forward(low, false, initial, tree.levels[0], words, n_threads, stop);
-            if (stop) return;
-        }
-        for (std::size_t i = 0; i < tree.levels.size(); ++i)
-            for (Index r = 0; r < paths.n_paths * tree.counts[i]; ++r)
-                std::fill(tree.levels[i] + r * words + shorter, tree.levels[i] + (r + 1) * words, T(0));
-        if (depth > 1) {
             tree.depth = depth - 1;
-            tree.multiply(scratch.data(), shorter);
+            if (!stop) tree.multiply(n_threads, low.cost(), stop);
             tree.depth = depth;
         }
+        if (stop) return;
         std::memcpy(back.levels.back(), gradient, static_cast<std::size_t>(paths.n_paths * words) * sizeof(T));
-        for (std::size_t i = tree.counts.size() - 1; i-- > 0;) {
-            tree.pairs(i, [&](int n, const Index *path, const Index *pair) {
-                Rows<const T> a{}, b{}, incoming{};
-                Rows<T> a_back{}, b_back{};
-                for (int l = 0; l < n; ++l) {
-                    a.row[l] = tree.row(i, path[l], 2 * pair[l]);
-                    b.row[l] = tree.row(i, path[l], 2 * pair[l] + 1);
-                    incoming.row[l] = back.row(i + 1, path[l], pair[l]);
-                    a_back.row[l] = back.row(i, path[l], 2 * pair[l]);
-                    b_back.row[l] = back.row(i, path[l], 2 * pair[l] + 1);
-                }
-                kernels<T>().product_backward(d, depth, a, b, incoming, a_back, b_back, scratch.data());
-            });
-            if (tree.counts[i] % 2)
-                for (Index p = 0; p < paths.n_paths; ++p)
-                    std::memcpy(back.row(i, p, tree.counts[i] - 1), back.row(i + 1, p, tree.counts[i + 1] - 1),
-                                static_cast<std::size_t>(words) * sizeof(T));
-        }
-        run_backward(parts, stream, initial, out, static_cast<const T *>(back.levels[0]), words, increments.data(),
-                     initials, n_threads, stop);
+        tree.multiply_backward(back, n_threads, parts.cost(), stop);
+        if (stop) return;
+        run_backward(parts, stream, initial, out, static_cast<const T *>(back.levels[0]), words, points, initials,
+                     n_threads, stop);
     }
     if (stop) return;
-    subtract_gradients(paths, increments.data(), points, basepoints, 0, paths.n_paths);
+    subtract_gradients(paths, points, basepoints, n_threads, stop);
 }
 
 template <class T>

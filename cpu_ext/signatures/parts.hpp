@@ -2,31 +2,13 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
-#include <new>
 
 #include "../team.hpp"
+#include "buffer.hpp"
 #include "engine.hpp"
 #include "plan.hpp"
 
 namespace sdtw::signatures {
-
-// Memory without values, aligned to a vector.
-template <class T> class Buffer {
-  public:
-    explicit Buffer(Index size)
-        : data_(
-              static_cast<T *>(::operator new(static_cast<std::size_t>(std::max<Index>(size, 1)) * sizeof(T), align))) {
-    }
-    T *data() const { return data_.get(); }
-
-  private:
-    static constexpr std::align_val_t align{64};
-    struct Delete {
-        void operator()(T *p) const { ::operator delete(p, align); }
-    };
-    std::unique_ptr<T, Delete> data_;
-};
 
 constexpr double worth_a_thread = 2e6;  // multiply-adds
 

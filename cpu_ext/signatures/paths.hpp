@@ -145,9 +145,12 @@ template <class T> class GroupRun {
                     else
                         load_increments(b * block_steps, block_steps, z);
                 }
-                for (Index b = last - 1; b >= first; --b)
-                    reverse(kept_ + (b - first) * bytes, b * block_steps, block_steps, increments,
-                            kept_z_ + (b - first) * block_steps * d_ * L);
+                for (Index b = last - 1; b >= first; --b) {
+                    T *state = kept_ + (b - first) * bytes, *z = kept_z_ + (b - first) * block_steps * d_ * L;
+                    if (b > first)
+                        prefetch(state - bytes, short_nodes_), prefetch(z - block_steps * d_ * L, block_steps * d_);
+                    reverse(state, b * block_steps, block_steps, increments, z);
+                }
             }
         }
         bool wanted = false;
@@ -169,6 +172,10 @@ template <class T> class GroupRun {
 
     static void zero(T *to, Index vectors) {
         for (Index i = 0; i < vectors * L; i += L) store<T>(to + i, Vec<T>{});
+    }
+    // Into the second cache: blocks are gone through backwards, which no cache foresees.
+    static void prefetch(const T *from, Index vectors) {
+        for (Index i = 0; i < vectors * L; i += L) __builtin_prefetch(from + i, 0, 2);
     }
     static void copy(const T *from, T *to, Index vectors) {
         for (Index i = 0; i < vectors * L; i += L) store<T>(to + i, load<T>(from + i));
@@ -291,7 +298,7 @@ template <class T> class GroupRun {
             const Index valid = g_.steps[l] - t < n ? g_.steps[l] - t : n;
             if (!increments[l]) continue;
             T *to = increments[l] + t * d_;
-            for (Index i = 0; i < valid * d_; ++i) to[i] += rows[l][i];
+            for (Index i = 0; i < valid * d_; ++i) to[i] = g_.alone ? rows[l][i] : to[i] + rows[l][i];
         }
     }
 

@@ -51,7 +51,8 @@ template <class T> struct Kernels {
     Index (*scratch_size)(int channels, int depth, int prefix, Index room, bool stream, bool backward);
     // The signature of each lane's path, and of each of its beginnings where `stream`.
     void (*forward)(const Group<T> &, const Rows<T> &out, bool stream);
-    // Given gradients of out, adds those of the increments to rows of steps * channels, and sets those of initial.
+    // Given gradients of out, adds those of the increments to rows of steps * channels, or sets them where `alone`, and
+    // sets those of initial.
     // In streams `out` is what forward gave, otherwise it is not used.
     void (*backward)(const Group<T> &, const Rows<const T> &gradient, bool stream, const Rows<const T> &out,
                      T *const increments[], T *const initial[]);
@@ -60,7 +61,7 @@ template <class T> struct Kernels {
     // room: for the words of `longest` + 1 steps, in all lanes.
     void (*sliding)(const Group<T> &a, const Group<T> &b, const Index start[], Index stride, Index last, T *const out[],
                     T *room);
-    // out = a ⊗ b, in rows of words; idle lanes have null pointers.
+    // out = a ⊗ b, in rows of words; idle lanes, the last ones, have null pointers. One row needs no scratch.
     Index (*algebra_size)(int channels, int depth);
     void (*product)(int channels, int depth, const Rows<const T> &a, const Rows<const T> &b, const Rows<T> &out,
                     T *scratch);

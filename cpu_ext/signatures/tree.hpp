@@ -8,7 +8,8 @@
 
 namespace sdtw::signatures {
 
-// Products of neighbours, of their neighbours, …: level i of the tree holds n_paths * count(i) rows of `stride`.
+// Products of neighbours, of their neighbours, …: level i of the tree holds n_paths * counts[i] rows of `stride`. Threads
+// take branches of their own; the order of products is that of the tree, whoever makes them.
 template <class T> struct Tree {
     Index n_paths, stride;
     int channels, depth;
@@ -26,37 +27,66 @@ template <class T> struct Tree {
         }
     }
 
-    T *row(std::size_t level, Index path, Index i) const { return levels[level] + (path * counts[level] + i) * stride; }
+    int top() const { return static_cast<int>(counts.size()) - 1; }
+    T *row(int level, Index path, Index i) const { return levels[level] + (path * counts[level] + i) * stride; }
 
-    // Calls work(path, pair, level) for all pairs that level + 1 is made of, `lanes` at a time.
-    template <class Work> void pairs(std::size_t level, Work &&work) const {
-        const int lanes = kernels<T>().lanes;
-        const Index per_path = counts[level] / 2;
-        for (Index first = 0; first < n_paths * per_path; first += lanes) {
-            Index path[most_lanes], pair[most_lanes];
-            const int n = static_cast<int>(std::min<Index>(lanes, n_paths * per_path - first));
-            for (int l = 0; l < n; ++l) path[l] = (first + l) / per_path, pair[l] = (first + l) % per_path;
-            work(n, path, pair);
-        }
+    // From the parts up. cost: of the work that the team has just done.
+    void multiply(int n_threads, double cost, std::atomic<bool> &stop) {
+        const int branch = branches(n_threads);
+        over_nodes(n_threads, cost, stop, branch, [&](Index path, Index i) { gather(branch, 0, path, i); });
+        for (Index p = 0; p < n_paths && !stop; ++p) gather(top(), branch, p, 0);
     }
 
-    void multiply(T *scratch, Index words) {
-        for (std::size_t i = 0; i + 1 < counts.size(); ++i) {
-            pairs(i, [&](int n, const Index *path, const Index *pair) {
-                Rows<const T> a{}, b{};
-                Rows<T> out{};
-                for (int l = 0; l < n; ++l) {
-                    a.row[l] = row(i, path[l], 2 * pair[l]);
-                    b.row[l] = row(i, path[l], 2 * pair[l] + 1);
-                    out.row[l] = row(i + 1, path[l], pair[l]);
-                }
-                kernels<T>().product(channels, depth, a, b, out, scratch);
-            });
-            if (counts[i] % 2)
-                for (Index p = 0; p < n_paths; ++p)
-                    std::memcpy(row(i + 1, p, counts[i + 1] - 1), row(i, p, counts[i] - 1),
-                                static_cast<std::size_t>(words) * sizeof(T));
+    // The adjoint, from the top down: `back` holds the gradient of this tree's top, and gets those of all parts.
+    void multiply_backward(Tree &back, int n_threads, double cost, std::atomic<bool> &stop) {
+        const int branch = branches(n_threads);
+        for (Index p = 0; p < n_paths && !stop; ++p) scatter(back, top(), branch, p, 0);
+        over_nodes(n_threads, cost, stop, branch, [&](Index path, Index i) { scatter(back, branch, 0, path, i); });
+    }
+
+  private:
+    // The highest level with work for all threads.
+    int branches(int n_threads) const {
+        int level = top();
+        while (level > 0 && n_paths * counts[level] < n_threads) --level;
+        return level;
+    }
+
+    template <class Work>
+    void over_nodes(int n_threads, double cost, std::atomic<bool> &stop, int level, Work &&work) {
+        share<T>(n_threads, n_paths * counts[level], cost, 0, stop,
+                 [&](T *, Index i) { work(i / counts[level], i % counts[level]); });
+    }
+
+    static Rows<T> one(T *row) { return {{row}, 0}; }
+    static Rows<const T> one_of(const T *row) { return {{row}, 0}; }
+    bool has_pair(int level, Index i) const { return 2 * i + 1 < counts[level - 1]; }
+
+    // Node i of the level out of those of level `from` below it.
+    void gather(int level, int from, Index path, Index i) {
+        if (level == from) return;
+        T *left = row(level - 1, path, 2 * i);
+        gather(level - 1, from, path, 2 * i);
+        if (!has_pair(level, i)) {
+            std::memcpy(row(level, path, i), left, static_cast<std::size_t>(count_words(channels, depth)) * sizeof(T));
+            return;
         }
+        gather(level - 1, from, path, 2 * i + 1);
+        kernels<T>().product(channels, depth, one_of(left), one_of(left + stride), one(row(level, path, i)), nullptr);
+    }
+
+    void scatter(Tree &back, int level, int to, Index path, Index i) {
+        if (level == to) return;
+        const T *left = row(level - 1, path, 2 * i), *incoming = back.row(level, path, i);
+        T *left_back = back.row(level - 1, path, 2 * i);
+        if (!has_pair(level, i)) {
+            std::memcpy(left_back, incoming, static_cast<std::size_t>(stride) * sizeof(T));
+        } else {
+            kernels<T>().product_backward(channels, depth, one_of(left), one_of(left + stride), one_of(incoming),
+                                          one(left_back), one(left_back + stride), nullptr);
+            scatter(back, level - 1, to, path, 2 * i + 1);
+        }
+        scatter(back, level - 1, to, path, 2 * i);
     }
 };
 

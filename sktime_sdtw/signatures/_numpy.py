@@ -140,9 +140,10 @@ def signature_gradient(
 ) -> tuple[Array, Array | None, Array | None]:
     """Gradients with respect to the points, the basepoint and the initial signature."""
     n, d = points.shape[-2:]
-    back = np.zeros(points.shape, points.dtype)
-    base_back = None if basepoint is None else np.zeros(basepoint.shape, points.dtype)
-    initial_back = None if initial is None else np.zeros(initial.shape, points.dtype)
+    make = np.empty if gradient.size else np.zeros
+    back = make(points.shape, points.dtype)
+    base_back = None if basepoint is None else make(basepoint.shape, points.dtype)
+    initial_back = None if initial is None else make(initial.shape, points.dtype)
     if gradient.size:
         n_threads = 1 if n_jobs is None else resolve_n_threads(n_jobs)
         points = np.ascontiguousarray(points).reshape(-1, n, d)
