@@ -238,6 +238,12 @@ def test_files_of_tests_by_themselves(script: Any, tmp_path: Path, monkeypatch: 
     assert len(none["not_run"]) == 3
 
 
+def test_the_most_telling_files_are_there(script: Any) -> None:
+    folder = Path(__file__).parent
+    for name in script("_suite").FIRST:
+        assert (folder / name).exists(), name
+
+
 def test_a_machine_with_nothing_but_python(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

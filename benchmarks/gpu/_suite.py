@@ -17,18 +17,26 @@ import _clock
 import _process
 
 # First the loader, tensors, and the kernels against the oracle; last what says little of a GPU.
-FIRST = (
-    *("cuda/test_loader.py", "nn/test_gpu.py", "signatures/test_gpu.py", "alignment/test_gpu.py"),
-    *("cuda/test_operators.py", "nn/test_emulated.py", "nn/test_emulated_second_order.py"),
-    *("metrics/test_oracle.py", "metrics/test_accuracy.py", "metrics/test_large.py", "metrics"),
-    *(
-        "cuda/test_tensor_table.py",
-        "signatures/test_cuda_emulated.py",
-        "signatures/test_kernel_emulated.py",
-        "alignment/test_emulated.py",
-        "nn",
-    ),
-)
+FIRST = [
+    "cuda/test_runtime.py",
+    "cuda/test_driver.py",
+    "nn/test_gpu.py",
+    "signatures/test_gpu.py",
+    "alignment/test_gpu.py",
+    "cuda/test_operators.py",
+    "cuda/test_cutting.py",
+    "nn/test_emulated.py",
+    "nn/test_emulated_second_order.py",
+    "metrics/test_oracle.py",
+    "metrics/test_accuracy.py",
+    "metrics/test_large.py",
+    "metrics",
+    "cuda/test_tensor_table.py",
+    "signatures/test_cuda_emulated.py",
+    "signatures/test_kernel_emulated.py",
+    "alignment/test_emulated.py",
+    "nn",
+]
 LAST = ("cuda", "plot", "datasets", "preprocessing")
 MOST_SECONDS = 360.0
 _RESULT = re.compile(
