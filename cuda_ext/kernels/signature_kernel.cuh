@@ -111,6 +111,7 @@ DEVICE void wait_for(const int *flag, int &seen, int wanted) {
         }
     }
     seen = shuffle(seen, 0);
+    sync_warp();  // before the other lanes read
 }
 
 // One strip. keep(s, values) gets each column of a lane, s being its number + lane(); below, where it has values, the
@@ -137,14 +138,14 @@ DEVICE REAL sweep_strip(const Layout &layout, const REAL *table, int cols, const
             const int col = s - l;
             REAL up = shuffle_up(last, 1), step = shuffle_up(last_step, 1);
             if (above.values) {
-                if (s % 32 == 0 && s < width) {  // of 32 columns at once
+                if ((s & 31) == 0 && s < width) {  // of 32 columns at once
                     wait_for(ready, seen, minimum(s + 32, width));
                     if (s + l < width) {
                         edge = above.values[s + l];
                         edge_step = above.steps[s + l];
                     }
                 }
-                const REAL first = shuffle(edge, s % 32), first_step = shuffle(edge_step, s % 32);
+                const REAL first = shuffle(edge, s & 31), first_step = shuffle(edge_step, s & 31);
                 if (l == 0) {
                     up = first;
                     step = first_step;
@@ -180,7 +181,7 @@ DEVICE REAL sweep_strip(const Layout &layout, const REAL *table, int cols, const
             if (below.values) {
                 below.values[col] = last;
                 below.steps[col] = last_step;
-                if (done && (col % 32 == 31 || col == width - 1)) store_release(done, col + 1);
+                if (done && ((col & 31) == 31 || col == width - 1)) store_release(done, col + 1);
             }
             if (col == width - 1) result = last;
         }

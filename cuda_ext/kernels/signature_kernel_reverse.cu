@@ -81,11 +81,11 @@ KERNEL void __launch_bounds__(64)
                 REAL below = shuffle_down(handed_up, 1);
                 const REAL sum_below = shuffle_down(sum_so_far, 1);
                 if (has_below) {
-                    if (s % 32 == 0 && s < grid_cols) {
+                    if ((s & 31) == 0 && s < grid_cols) {
                         wait_for(ready, seen, minimum(s + 32, grid_cols));
                         if (s + l < grid_cols) edge_flow = flow_row[grid_cols - 1 - s - l];
                     }
-                    const REAL first = shuffle(edge_flow, s % 32);
+                    const REAL first = shuffle(edge_flow, s & 31);
                     if (l == 31) below = first;
                 } else if (l == 31) {
                     below = 0;
@@ -116,7 +116,7 @@ KERNEL void __launch_bounds__(64)
                 if (l == 0 && strip > 0) {
                     flow_row[col] = handed_up;
                     const int count = grid_cols - col;
-                    if (count % 32 == 0 || col == 0) store_release(progress + task, count);
+                    if ((count & 31) == 0 || col == 0) store_release(progress + task, count);
                 }
                 if ((col & mask) != 0) continue;
                 REAL *const to = strip_table + layout.place((l * ROWS) >> x_order, col >> y_order);

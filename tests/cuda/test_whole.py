@@ -14,10 +14,13 @@ from fake_gpu import plugged_in
 from gpu_runtime import OnGpu
 from sktime_sdtw.cuda_ext import _pieces, _plan
 from sktime_sdtw.cuda_ext._runtime import DeviceMemoryError, cuda_runtime
+from sktime_sdtw.cuda_ext._signature_kernel import POINTS, KernelProblem, SignatureKernelEngine
+from sktime_sdtw.cuda_ext._signature_kernel_plan import Window
 from sktime_sdtw.cuda_ext._signatures import PathBatch, SignatureEngine
 
 import sktime_sdtw as sdtw
-from sktime_sdtw.signatures import _numpy
+from sktime_sdtw.signatures import _kernel_numpy, _numpy
+from sktime_sdtw.signatures._kernel_numpy import Settings
 
 
 @pytest.fixture
@@ -145,3 +148,27 @@ def test_signatures(gpu, stream):
     back = engine.signature_gradient(batch, None, out if stream else None, runtime.upload(gradient), stream)
     np.testing.assert_allclose(runtime.download(back[0], x.shape), slope, atol=1e-4)
     assert back[1:] == (None, None)
+
+
+def test_signature_kernels(gpu):
+    x = rng.normal(size=(2, 150, 2)).cumsum(axis=1).astype(np.float32) / 20
+    y = rng.normal(size=(3, 40, 2)).cumsum(axis=1).astype(np.float32) / 10
+    lengths = np.array([150, 70]), np.array([40, 1, 12])
+    settings = Settings("rbf", 0.5, (1, 0))
+    expected = _kernel_numpy.kernel(x, y, *lengths, False, settings, None)
+    weights = rng.normal(size=expected.shape).astype(np.float32)
+    slopes = _kernel_numpy.kernel_gradient(x, y, *lengths, weights, False, settings, None)
+    runtime = cuda_runtime(0)
+    problem = KernelProblem(
+        POINTS, runtime.upload(x), runtime.upload(y), lengths[0] - 1, lengths[1] - 1, 150, 40, 2, 0.5, 1, 0
+    )
+    engine, window = SignatureKernelEngine(runtime, np.float32, problem), Window(0, 2, 0, 3)
+    strips = engine.chunks(6, gradient=False).strips
+    assert strips > 1
+    out = runtime.upload(np.ones((2, 3), np.float32))
+    engine.values(window, strips, out, 3)
+    np.testing.assert_allclose(runtime.download(out, (2, 3)), expected, rtol=1e-5)
+    backs = engine.gradient(window, strips, runtime.upload(weights), 3)
+    for back, slope, axis in zip(backs, slopes, (1, 0), strict=True):
+        found = runtime.download(back, (2, 3, *slope.shape[1:])).sum(axis=axis)
+        np.testing.assert_allclose(found, slope, atol=1e-5 * abs(slope).max())
