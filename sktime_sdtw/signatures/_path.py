@@ -90,11 +90,14 @@ class Path:
             raise ValueError(f"path must have the shape (..., length, channels). Got {tuple(path.shape)}.")
         return path
 
-    def _grow(self) -> None:
+    def _join(self) -> None:
         ops = operators(self._pieces[0])
         self._whole = self._pieces[0] if len(self._pieces) == 1 else ops.concatenate(self._pieces, -2)
         numbers = self._whole.detach() if hasattr(self._whole, "detach") else self._whole
         self._numbers = ops.cast(numbers, ops.working_dtype(numbers.dtype))
+
+    def _grow(self) -> None:
+        self._join()
         tree = self._tree()
         tree.grow(self._numbers)
         self._levels = tree.levels
@@ -282,6 +285,19 @@ class Path:
         other._pieces = list(self._pieces)
         return other
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Path:
+        other = copy.copy(self)
+        other._pieces, other._levels = ([_own(x) for x in xs] for xs in (self._pieces, self._levels))
+        other._join()
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in {"_whole", "_numbers"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._join()
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Path):
             return NotImplemented
@@ -293,3 +309,8 @@ class Path:
 
     def __repr__(self) -> str:
         return f"Path(shape={self.shape}, depth={self.depth})"
+
+
+def _own(x: Any) -> Any:
+    """Return a copy; of a tensor one without a graph, which wants a gradient where the tensor does."""
+    return x.detach().clone().requires_grad_(x.requires_grad) if hasattr(x, "detach") else x.copy()

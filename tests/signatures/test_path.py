@@ -172,6 +172,21 @@ def test_equality_copies_pickles():
     check(path.signature(), signature(x, 3))
 
 
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda path: pickle.loads(pickle.dumps(path))])
+def test_copies_of_paths_in_a_graph(twin_of):
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(walks((3, 70, 2))).requires_grad_()
+    path = Path(x, 3, basepoint=True)
+    path.update(2 * x)
+    twin = twin_of(path[[2, 0]])
+    expected = signature(torch.cat([x.new_zeros(3, 1, 2), x, 2 * x], dim=1)[[2, 0]], 3)
+    torch.testing.assert_close(twin.signature(), expected)
+    twin.signature(3, 50).sum().backward()
+    assert x.grad is None
+    assert twin.path[1].grad is not None  # its own points
+    assert twin == path[[2, 0]]
+
+
 def test_errors():
     path = Path(walks((3, 5, 2)), 2)
     for bad in (walks((2, 5, 2)), walks((3, 5, 3)), walks(3), walks((3, 5, 2)).astype(np.float32)):
