@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics._numbers import check_number
+from . import _kernel_numpy
 from ._arguments import check_array, check_lengths, operators
 from ._kernel_numpy import MOST_DEPTH, MOST_REFINEMENT, STATIC, Settings
 from ._words import check_size
@@ -44,8 +45,6 @@ def choose_kernels(x: Any, y: Any) -> tuple[ModuleType, ModuleType]:
         from . import _kernel_torch
 
         return ops, _kernel_torch
-    from . import _kernel_numpy
-
     return ops, _kernel_numpy
 
 
@@ -85,10 +84,10 @@ def check_finite(x: Any, lengths: Any, name: str, ops: ModuleType) -> None:
     """Refuse NaN and inf in arrays. In tensors they give NaN, in their own pairs only."""
     if ops.name == "torch":
         return
-    with np.errstate(all="ignore"):
-        if np.isfinite(x.sum()):
-            return
-    bad = ~np.isfinite(x)
+    finite = np.isfinite(x)
+    if finite.all():
+        return
+    bad = ~finite
     if lengths is not None and x.ndim > 1:
         bad &= (np.arange(x.shape[-2]) < np.asarray(lengths)[..., None])[..., None]
     if bad.any():
@@ -97,11 +96,8 @@ def check_finite(x: Any, lengths: Any, name: str, ops: ModuleType) -> None:
 
 def check_values(values: Any, ops: ModuleType) -> None:
     """Refuse values that are not finite, of arrays."""
-    if ops.name == "torch":
+    if ops.name == "torch" or np.isfinite(values).all():
         return
-    with np.errstate(all="ignore"):
-        if np.isfinite(values.sum()) or np.isfinite(values).all():
-            return
     raise ValueError(
         f"The kernel leaves the range of {values.dtype}: choose a larger sigma, or pass float64 where it is "
         "float32."
