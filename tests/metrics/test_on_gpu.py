@@ -30,6 +30,8 @@ from sktime_sdtw.metrics import _on_gpu
 
 torch = pytest.importorskip("torch")
 
+from gpu_marks import needs_gpu  # noqa: E402
+
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(3, 7, 2)), rng.normal(size=(4, 5, 2))
 
@@ -129,6 +131,7 @@ LIBRARIES = [
     lambda array: OldLibrary(torch.as_tensor(array)),
 ]
 FLAT = [X[i, :, 0] for i in range(3)]
+COSTS = np.square(X @ np.swapaxes(Y[:3], 1, 2))
 CALLS = {
     "value": lambda to: soft_dtw(to(X[0]), to(Y[0]), gamma=0.5),
     "values of pairs": lambda to: paired_soft_dtw(to(X), to(Y[:3]), gamma=[0.0, 0.5]),
@@ -142,7 +145,9 @@ CALLS = {
         [to(X[0, :4]), to(X[1])], [to(Y[0]), to(Y[1])], wrt=("x", "y", "gamma"), cost="gak", sigma=2.0
     ),
     "gradients of a list": lambda to: paired_soft_dtw_gradient([to(x) for x in FLAT], to(Y[:3, :, 0])),
-    "gradients of costs": lambda to: paired_soft_dtw_gradient(to(X @ Y[:3].mT), cost="precomputed"),
+    "gradients of costs": lambda to: paired_soft_dtw_gradient(
+        to(X @ np.swapaxes(Y[:3], 1, 2)), cost="precomputed"
+    ),
     "divergence": lambda to: soft_dtw_divergence(to(X[0]), to(Y[0])),
     "divergences of pairs": lambda to: paired_soft_dtw_divergence(to(X), to(Y[:3])),
     "all divergences": lambda to: pairwise_soft_dtw_divergence(to(X), gamma=[0.1, 1.0]),
@@ -158,21 +163,37 @@ def arrays_in(result):
     return [] if result is None else [result]
 
 
-@pytest.mark.usefixtures("tensors_count_as_on_gpu")
-@pytest.mark.parametrize("library", LIBRARIES, ids=["torch", "namespace", "module"])
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_the_same_kind_of_array(call, library):
+def check_kind(call, library, to_numpy):
     found, expected = call(library), call(np.asarray)
-    assert type(found) is type(expected) or not isinstance(expected, tuple)
     if isinstance(expected, tuple):
+        assert type(found) is type(expected)
         assert [part is None for part in found] == [part is None for part in expected]
     found, expected = arrays_in(found), arrays_in(expected)
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         assert type(a) is type(library(X))
-        tensor = getattr(a, "tensor", a)
-        assert tensor.shape == np.shape(b)
-        np.testing.assert_allclose(tensor.numpy(), b, rtol=1e-9, atol=1e-9)
+        array = to_numpy(a)
+        assert array.shape == np.shape(b)
+        np.testing.assert_allclose(array, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("tensors_count_as_on_gpu")
+@pytest.mark.parametrize("library", LIBRARIES, ids=["torch", "namespace", "module"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_the_same_kind_of_array(call, library):
+    check_kind(call, library, lambda array: getattr(array, "tensor", array).numpy())
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("library", [pytest.param(name, marks=needs_gpu) for name in ("torch", "cupy")])
+def test_the_same_kind_of_array_on_a_gpu(call, library):
+    module = pytest.importorskip(library)
+    if library == "torch":
+        check_kind(
+            call, lambda array: torch.as_tensor(array, device="cuda"), lambda array: array.cpu().numpy()
+        )
+    else:
+        check_kind(call, module.asarray, module.asnumpy)
 
 
 @pytest.mark.usefixtures("tensors_count_as_on_gpu")
