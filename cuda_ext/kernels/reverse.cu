@@ -7,6 +7,8 @@
 // DIM 0: `table` holds the costs of the chunk's rows, and E in their place on return. DIM > 0: gradients with respect to
 // the series are summed on the way; that of x passes through the lanes from right to left, that of y stays in its lane.
 
+#define AHEAD (!WIDE)  // what a tile starts from is loaded one step ahead; not in double, which is short of registers
+
 DEVICE float logarithm(float v) { return logf(v); }
 DEVICE double logarithm(double v) { return log(v); }
 DEVICE REAL surprise(REAL share) { return share > 0 ? -share * logarithm(share) : REAL(0); }
@@ -111,18 +113,17 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
         const ChunkRows right = rows_of_strip(row_begin, row_end, skew, strip + 1, n);
         const int tiles_more = (int)((right.end - chunk.begin + TILE_ROWS - 1) / TILE_ROWS) - tiles;
 #endif
-        // What was kept of the lane's next tile is loaded one step ahead.
         const int64 tiles_of_row = (columns_in_row(m, skew, strip) + TILE_COLS - 1) / TILE_COLS;
         int64 kept = (tile_places[place] + (tiles - 1) * tiles_of_row + l) * KEPT;
         Kept next;
         Number below_corner = no_path();  // of the tile below: the last number from the left of this one
         if (works) {
             const int64 below = kept + tiles_of_row * KEPT + TILE_COLS;
-            next.load(keep_m, keep_e, kept);
+            if (AHEAD) next.load(keep_m, keep_e, kept);
             below_corner.m = keep_m[below];
             if (!HARD) below_corner.e = keep_e[below];
         }
-        // So is what the last lane starts from.
+        // What the last lane starts from.
         TileCosts ahead_costs;
 #if MULTI
         REAL ahead_left[TILE_ROWS], ahead_diag[TILE_ROWS];
@@ -160,9 +161,9 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             }
 #endif
         };
-        if (works && l == last_lane) fetch(tiles - 1);
+        if (AHEAD && works && l == last_lane) fetch(tiles - 1);
 #if DIM == 0
-        if (works) ahead_costs.load(tile_table - TILE_ROWS * stride, stride);
+        if (AHEAD && works) ahead_costs.load(tile_table - TILE_ROWS * stride, stride);
 #endif
         const int steps = tiles + last_lane - l;  // of this lane, with those that it waits
         for (int step = 0; any(step < steps); ++step) {
@@ -184,6 +185,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             if (step >= steps || tile >= tiles) continue;
             const int64 row = chunk.begin + (int64)tile * TILE_ROWS;
             if (l == last_lane) {
+                if (!AHEAD) fetch(tile);
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) {
                     in_left[r] = in_diag[r] = 0;
@@ -211,7 +213,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
                     }
                 }
 #endif
-                if (tile > 0) fetch(tile - 1);
+                if (AHEAD && tile > 0) fetch(tile - 1);
             }
             TileBand tile_band;
             bool empty = false;  // no cell of the band: nothing was kept
@@ -221,9 +223,11 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
 #endif
 #if DIM == 0
             tile_table -= TILE_ROWS * stride;
+            if (!AHEAD) ahead_costs.load(tile_table, stride);
             costs = ahead_costs;
-            if (tile > 0) ahead_costs.load(tile_table - TILE_ROWS * stride, stride);
+            if (AHEAD && tile > 0) ahead_costs.load(tile_table - TILE_ROWS * stride, stride);
 #endif
+            if (!AHEAD) next.load(keep_m, keep_e, kept);
             Number top[TILE_COLS], left[TILE_ROWS];
 #pragma unroll
             for (int c = 0; c < TILE_COLS; ++c) top[c] = next.number(c);
@@ -233,7 +237,7 @@ KERNEL void reverse(const STORE *__restrict__ x, const STORE *__restrict__ y, co
             left[TILE_ROWS - 1] = below_corner;
             below_corner = corner;
             kept -= tiles_of_row * KEPT;
-            if (tile > 0) next.load(keep_m, keep_e, kept);
+            if (AHEAD && tile > 0) next.load(keep_m, keep_e, kept);
             REAL shares[TILE_ROWS][TILE_COLS][3];
             if (empty) {
 #pragma unroll
