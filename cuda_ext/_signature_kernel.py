@@ -102,42 +102,39 @@ class SignatureKernelEngine:
         """How many pairs to ask for at once."""
         return choose_chunks(self.sizes, n_pairs, self.dtype.itemsize, gradient)
 
-    def values(self, window: Window, strips: int, out: Buffer, n_y: int) -> None:
-        """Write the values of a window, a few strips at a time.
+    def values(self, window: Window, out: Buffer, n_y: int) -> None:
+        """Write the values of a window.
 
         Parameters
         ----------
         window : Window
-        strips : int
         out : Buffer
             (n_x,), or (n_x, n_y) for windows of all pairs; paths without steps have 1 there already.
         n_y : int
         """
-        table = self._table(window.pairs, strips)
+        table = self._table(window)
         edges = self._edges(window.pairs, gradient=False)
-        for begin, end in self._chunks_of(strips):
+        for begin, end in self._chunks_of(window):
             self._fill(window, begin, end, table)
             self._sweep(window, begin, end, table, edges, out, n_y, gradient=False)
 
-    def gradient(
-        self, window: Window, strips: int, weights: Buffer, n_y: int
-    ) -> tuple[Buffer, Buffer | None]:
+    def gradient(self, window: Window, weights: Buffer, n_y: int) -> tuple[Buffer, Buffer | None]:
         """Gradients of each pair's value times its weight by x and y, (pairs, length, channels) each.
 
         Of increments and points as they were given; of PRECOMPUTED ones (pairs, rows, cols) and None.
         """
         p, size, real = self.problem, self.sizes, name_of(self.dtype)
         points, pairs = int(p.static == POINTS), window.pairs
-        table = self._table(pairs, strips)
+        table = self._table(window)
         edges = self._edges(pairs, gradient=True)
         flow = self.runtime.empty(pairs * size.width, self.dtype)
-        ranges = list(self._chunks_of(strips))
+        ranges = self._chunks_of(window)
         for begin, end in ranges:
             self._fill(window, begin, end, table)
             if size.strips > 1:
                 self._sweep(window, begin, end, table, edges, None, n_y, gradient=True)
         given = p.static == PRECOMPUTED
-        rows, cols = min(strips * size.units, size.rows) + points, size.cols + points
+        rows, cols = min(window.strips * size.units, size.rows) + points, size.cols + points
         matrix = self.runtime.empty(pairs * (size.rows if given else rows) * cols, self.dtype)
         backs: list[Buffer] = []
         if not given:
@@ -247,12 +244,12 @@ class SignatureKernelEngine:
         sizes = (np.int64(n) for n in (p.x_length, p.y_length, p.channels))
         return [p.x, p.y, *sizes, np.float64(p.scale), np.float64(p.factor)]
 
-    def _chunks_of(self, strips: int) -> list[tuple[int, int]]:
+    def _chunks_of(self, window: Window) -> list[tuple[int, int]]:
         every = self.sizes.strips
-        return [(begin, min(begin + strips, every)) for begin in range(0, every, strips)]
+        return [(begin, min(begin + window.strips, every)) for begin in range(0, every, window.strips)]
 
-    def _table(self, pairs: int, strips: int) -> Buffer:
-        return self.runtime.empty(pairs * strips * self.sizes.strip_numbers, self.dtype)
+    def _table(self, window: Window) -> Buffer:
+        return self.runtime.empty(window.pairs * window.strips * self.sizes.strip_numbers, self.dtype)
 
     def _edges(self, pairs: int, *, gradient: bool) -> Buffer | None:
         numbers = 2 * pairs * self.sizes.edge_numbers(gradient)

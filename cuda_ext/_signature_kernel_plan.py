@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._plan import ceil_div
 
@@ -99,6 +99,8 @@ class Window:
         or, where count_y is not 0, with all of these.
     upper : bool
         Only with those of y that are not before it.
+    strips : int
+        Of a pair, that are in the table at a time.
     """
 
     first_x: int
@@ -106,18 +108,32 @@ class Window:
     first_y: int = 0
     count_y: int = 0
     upper: bool = False
+    strips: int = 1
 
     @property
     def pairs(self) -> int:
         """How many."""
         return self.count_x * max(1, self.count_y)
 
+    def halves(self) -> list[Window]:
+        """The same in smaller steps; an empty list where there are none."""
+        for first, count in (("first_x", "count_x"), ("first_y", "count_y")):
+            begin, every = getattr(self, first), getattr(self, count)
+            if every > 1:
+                half = every // 2
+                return [
+                    replace(self, **{first: begin, count: half}),
+                    replace(self, **{first: begin + half, count: every - half}),
+                ]
+        return [replace(self, strips=self.strips // 2)] if self.strips > 1 else []
 
-def windows_of(n_x: int, n_y: int, paired: bool, upper: bool, most_pairs: int) -> Iterator[Window]:
-    """All pairs, at most so many at a time: whole rows of the matrix where they fit, else parts of them."""
+
+def windows_of(n_x: int, n_y: int, paired: bool, upper: bool, chunks: Chunks) -> Iterator[Window]:
+    """All pairs: whole rows of the matrix at a time where they fit, else parts of them."""
+    most_pairs, strips = chunks.pairs, chunks.strips
     if paired:
         for first in range(0, n_x, most_pairs):
-            yield Window(first, min(most_pairs, n_x - first))
+            yield Window(first, min(most_pairs, n_x - first), strips=strips)
         return
     first = 0
     while first < n_x:
@@ -125,7 +141,7 @@ def windows_of(n_x: int, n_y: int, paired: bool, upper: bool, most_pairs: int) -
         each = max(1, min(n_x - first, most_pairs // max(1, n_y - begin)))
         for first_y in range(begin, n_y, most_pairs if each == 1 else n_y):
             count_y = min(n_y - first_y, most_pairs if each == 1 else n_y)
-            yield Window(first, each, first_y, count_y, upper)
+            yield Window(first, each, first_y, count_y, upper, strips)
         first += each
 
 

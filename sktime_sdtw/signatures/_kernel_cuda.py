@@ -21,7 +21,7 @@ from ._kernel_numpy import STATIC, Settings, out_shape
 
 if TYPE_CHECKING:
     from ..cuda_ext._signature_kernel import SignatureKernelEngine
-    from ..cuda_ext._signature_kernel_plan import Window
+    from ..cuda_ext._signature_kernel_plan import Chunks, Window
 
 
 class _Set(NamedTuple):
@@ -136,44 +136,42 @@ def _engine(device: Device, of: _Set, settings: Settings) -> SignatureKernelEngi
     return SignatureKernelEngine(device.runtime, dtype, problem)
 
 
-def _windows(of: _Set, most_pairs: int) -> Iterator[Window]:
+def _windows(of: _Set, chunks: Chunks) -> Iterator[Window]:
     from ..cuda_ext._signature_kernel_plan import windows_of
 
-    return windows_of(len(of.x), of.shape[-1], of.paired, of.upper, most_pairs)
+    return windows_of(len(of.x), of.shape[-1], of.paired, of.upper, chunks)
 
 
 def _values(device: Device, of: _Set, settings: Settings) -> Tensor:
+    from ..cuda_ext._pieces import in_pieces
+
     engine, out = _engine(device, of, settings), of.x.new_ones(of.shape)
     if engine is None:
         return out
-    chunks = engine.chunks(out.numel(), gradient=False)
     buffer = device.wrap(out)
-    for window in _windows(of, chunks.pairs):
-        engine.values(window, chunks.strips, buffer, out.shape[-1])
+    windows = _windows(of, engine.chunks(out.numel(), gradient=False))
+    for _ in in_pieces(lambda window: engine.values(window, buffer, out.shape[-1]), windows):
+        pass
     return device.tensor(buffer, *of.shape)
 
 
 def _gradient(device: Device, of: _Set, weights: Tensor, settings: Settings) -> tuple[Tensor, Tensor | None]:
+    from ..cuda_ext._pieces import in_pieces
+
     engine = _engine(device, of, settings)
     if engine is None:
         return torch.zeros_like(of.x), torch.zeros_like(of.y)
     if of.upper:
         weights = weights + weights.mT - weights.diagonal().diag()  # each pair counts once
-    chunks = engine.chunks(weights.numel(), gradient=True)
+    windows = _windows(of, engine.chunks(weights.numel(), gradient=True))
     given = device.wrap(weights.detach().contiguous())
     p, n_y = engine.problem, weights.shape[-1]
+    found = in_pieces(lambda window: (window, *engine.gradient(window, given, n_y)), windows)
     if settings.static == "precomputed":
-        parts = [
-            device.tensor(
-                engine.gradient(window, chunks.strips, given, n_y)[0], window.pairs, *of.x.shape[1:]
-            )
-            for window in _windows(of, chunks.pairs)
-        ]
-        return torch.cat(parts), None
+        return torch.cat([device.tensor(back, w.pairs, *of.x.shape[1:]) for w, back, _ in found]), None
     x_sum = of.x.new_zeros(len(of.x), p.x_length, p.channels)
     y_sum = of.x.new_zeros(len(of.y), p.y_length, p.channels)
-    for window in _windows(of, chunks.pairs):
-        backs = engine.gradient(window, chunks.strips, given, n_y)
+    for window, *backs in found:
         rows, cols = _slices(window)
         x_back, y_back = (
             device.tensor(back, window.count_x, max(1, window.count_y), length, p.channels)
@@ -196,7 +194,7 @@ def _by_points(increments: Tensor) -> Tensor:
 
 
 def _windows_of_words(of: _Set, settings: Settings, gradient: bool) -> Iterator[Window]:
-    from ..cuda_ext._signature_kernel_plan import SCRATCH_BYTES
+    from ..cuda_ext._signature_kernel_plan import SCRATCH_BYTES, Chunks
 
     if settings.static == "precomputed":
         cells = of.x[0].numel()
@@ -206,7 +204,7 @@ def _windows_of_words(of: _Set, settings: Settings, gradient: bool) -> Iterator[
     # Two levels of words at a time; gradients keep them all, and sums of each.
     copies = 3 * depth**3 if gradient else 4 * depth**2
     most = max(1, SCRATCH_BYTES // (copies * of.x.element_size() * max(1, cells)))
-    return _windows(of._replace(upper=False), most)
+    return _windows(of._replace(upper=False), Chunks(most, 1))
 
 
 def _words_of(x: Tensor, y: Tensor, of: _Set, window: Window, settings: Settings) -> Tensor:

@@ -162,13 +162,13 @@ def test_signature_kernels(gpu):
     problem = KernelProblem(
         POINTS, runtime.upload(x), runtime.upload(y), lengths[0] - 1, lengths[1] - 1, 150, 40, 2, 0.5, 1, 0
     )
-    engine, window = SignatureKernelEngine(runtime, np.float32, problem), Window(0, 2, 0, 3)
-    strips = engine.chunks(6, gradient=False).strips
-    assert strips > 1
+    engine = SignatureKernelEngine(runtime, np.float32, problem)
+    window = Window(0, 2, 0, 3, strips=engine.sizes.strips)
+    assert window.strips > 1
     out = runtime.upload(np.ones((2, 3), np.float32))
-    engine.values(window, strips, out, 3)
+    engine.values(window, out, 3)
     np.testing.assert_allclose(runtime.download(out, (2, 3)), expected, rtol=1e-5)
-    backs = engine.gradient(window, strips, runtime.upload(weights), 3)
+    backs = engine.gradient(window, runtime.upload(weights), 3)
     for back, slope, axis in zip(backs, slopes, (1, 0), strict=True):
         found = runtime.download(back, (2, 3, *slope.shape[1:])).sum(axis=axis)
         np.testing.assert_allclose(found, slope, atol=1e-5 * abs(slope).max())

@@ -161,20 +161,46 @@ def test_windows(monkeypatch, device):
             compare(x, y, lengths, None, False, chosen)
             compare(x, None, lengths, None, False, chosen)
             compare(x, x.flip(0), None, lengths, True, chosen)
-    counts = [len(list(plan.windows_of(7, 5, paired, False, 3))) for paired in (False, True)]
+    chunks = plan.Chunks(3, 1)
+    counts = [len(list(plan.windows_of(7, 5, paired, False, chunks))) for paired in (False, True)]
     assert counts == [14, 3]
+
+
+@pytest.mark.parametrize(("static", "too_little"), [("linear", 60_000), ("precomputed", 210_000)])
+def test_smaller_windows_where_memory_ends(monkeypatch, static, too_little):
+    x, y = paths(5, 150, 2), paths(5, 30, 2, seed=1)
+    if static == "precomputed":
+        x, y = x.diff(dim=1) @ y.diff(dim=1).mT, None
+    asked = []
+    halves = plan.Window.halves
+    monkeypatch.setattr(plan.Window, "halves", lambda self: asked.append(self) or halves(self))
+    found = EmulatedDevice(memory=1_400_000)
+    monkeypatch.setattr(_cuda, "device_of", lambda x: found)
+    compare(x, y, None, None, True, Settings(static, 0.7))
+    assert asked
+    found.runtime.memory = too_little
+    with pytest.raises(MemoryError):
+        _kernel_cuda.kernel(found, x, y, None, None, True, Settings(static, 0.7))
+    assert asked[-1].pairs == asked[-1].strips == 1
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.integers(1, 60), st.integers(1, 60), st.sampled_from(["paired", "all", "upper"]), st.integers(1, 70)
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from(["paired", "all", "upper"]),
+    st.integers(1, 70),
+    st.booleans(),
 )
-def test_windows_cover_each_pair_once(n_x, n_y, kind, most):
+def test_windows_cover_each_pair_once(n_x, n_y, kind, most, halved):
     paired, upper = kind == "paired", kind == "upper"
     n_y = n_x if upper else n_y
     seen = np.zeros((n_x, n_y if not paired else 1), int)
-    for window in plan.windows_of(n_x, n_y, paired, upper, most):
-        assert window.pairs <= most
+    windows = list(plan.windows_of(n_x, n_y, paired, upper, plan.Chunks(most, 1)))
+    assert max(window.pairs for window in windows) <= most
+    if halved:
+        windows = [part for window in windows for part in window.halves() or [window]]
+    for window in windows:
         rows, cols = _kernel_cuda._slices(window)
         part = seen[rows] if paired else seen[rows, cols]
         assert part.size == window.pairs
