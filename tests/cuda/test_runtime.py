@@ -9,12 +9,14 @@ import threading
 import numpy as np
 import pytest
 from fake_gpu import argument, plugged_in
-from sktime_sdtw.cuda_ext import _compile, _copies, _devices, _runtime
+from sktime_sdtw.cuda_ext import _compile, _copies, _devices, _plan, _runtime
 from sktime_sdtw.cuda_ext._compile import CompileError
 from sktime_sdtw.cuda_ext._driver import DriverError
 from sktime_sdtw.cuda_ext._runtime import CudaRuntime, DeviceMemoryError, cuda_runtime
 from sktime_sdtw.cuda_ext._sources import KernelSpec
 from small_kernel import SCALE, Scale
+
+import sktime_sdtw as sdtw
 
 
 @pytest.fixture
@@ -276,6 +278,28 @@ def test_on_a_gpu(runtime):
 def test_large_copies_on_a_gpu(runtime):
     x = np.random.default_rng(0).integers(0, 255, 10 * _copies.CHUNK + 12345).astype(np.uint8)
     np.testing.assert_array_equal(runtime.download(runtime.upload(x), x.shape), x)
+
+
+@pytest.mark.gpu
+def test_memory_that_ends_sooner_than_planned_on_a_gpu(runtime, monkeypatch):
+    """torch refuses what the GPU still has: the work goes on in smaller pieces."""
+    import torch
+
+    halved, halves = [], _plan.Window.halves
+    monkeypatch.setattr(_plan.Window, "halves", lambda window: halved.append(window) or halves(window))
+    X = np.random.default_rng(0).normal(size=(5000, 8)).astype(np.float32)
+    torch.cuda.empty_cache()  # which would serve the call
+    whole = torch.cuda.get_device_properties(runtime.index).total_memory
+    most = torch.cuda.memory_reserved(runtime.index) + 24 * 2**20
+    torch.cuda.set_per_process_memory_fraction(most / whole, runtime.index)
+    try:
+        found = sdtw.pairwise_soft_dtw(X, X[::-1], device=f"cuda:{runtime.index}")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, runtime.index)
+    assert halved
+    some = np.arange(0, 5000, 313)
+    expected = sdtw.pairwise_soft_dtw(X[some], X[::-1], device="cpu")
+    np.testing.assert_allclose(found[some], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.gpu
