@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple
 
+from . import LEAST_GPU_WORK
 from ._compile import OLDEST, CompileError, nvrtc_version
 from ._driver import Driver, DriverError, open_driver
 from ._nvrtc import found_generation
@@ -191,10 +192,7 @@ def _compiler_obstacle(torch: ModuleType, driver: Driver) -> Obstacle | None:
 
 # ── What "auto" chooses ────────────────────────────────────────────────────────────────────────
 
-# Work is counted in cells of the tables of all pairs, n · m for each, times features. A CPU core fills about
-# 2·10⁹ cells a second. One trip to the GPU costs about a millisecond, importing torch one to three seconds,
-# once in a process. The first is an estimate, for the benchmarks on a GPU to correct.
-WORTH_A_TRIP = 2e7
+# As LEAST_GPU_WORK, where torch is yet to be imported, which takes one to three seconds, once in a process.
 WORTH_TORCH = 1e10
 
 
@@ -215,7 +213,7 @@ def choose(work: float, torch_is_loaded: bool) -> Choice:
     torch_is_loaded : bool
         Whether this process has imported torch, so that the GPU costs no more than the trip.
     """
-    needed = WORTH_A_TRIP if torch_is_loaded else WORTH_TORCH
+    needed = LEAST_GPU_WORK if torch_is_loaded else WORTH_TORCH
     if work < needed:
         cost = "the trip to a GPU" if torch_is_loaded else "the time to import torch"
         return Choice("cpu", f"{work:.2g} cells are not worth {cost}; {needed:.2g} are.")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._series import Array, SeriesBatch
+from .cuda_ext import LEAST_GPU_WORK
 
 if TYPE_CHECKING:
     from .cuda_ext._runtime import Runtime
@@ -34,11 +35,6 @@ _COST = {
     "callable": 4,
 }
 _BAND = {"none": 0, "sakoe_chiba": 1, "relative_sakoe_chiba": 2, "itakura": 3}
-
-
-# Cells times features below which device="auto" stays on the CPU and does not even look for a GPU; `choose`
-# in cuda_ext/_devices.py asks for more where torch is not loaded. An estimate, not yet measured on a GPU.
-LEAST_GPU_WORK = 2e7
 
 
 def resolve_device(device: Any, work: float = 0.0) -> str:

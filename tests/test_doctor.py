@@ -183,7 +183,6 @@ def test_choice(gpu):
     assert _devices.choose(1e8, torch_is_loaded=True).device == "cuda"
     assert _devices.choose(1e8, torch_is_loaded=False).device == "cpu"
     assert _devices.choose(1e11, torch_is_loaded=False).device == "cuda"
-    assert _devices.WORTH_A_TRIP == _engine.LEAST_GPU_WORK
 
 
 # ── The report ──────────────────────────────────────────────────────────────────────────────────────

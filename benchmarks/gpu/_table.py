@@ -358,6 +358,6 @@ def _threshold(results: Results, model: Model, judge: Judge) -> list[str]:
     if above and None not in above:
         lines += [
             "",
-            f"`LEAST_GPU_WORK` in `sktime_sdtw/_engine.py`: {max(above):.1g}, the largest of the first.",
+            f"`LEAST_GPU_WORK` in `cuda_ext/__init__.py`: {max(above):.1g}, the largest of the first.",
         ]
     return lines + _skipped(results)
