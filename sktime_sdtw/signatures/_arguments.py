@@ -69,7 +69,7 @@ def check_lengths(lengths: Any, path: Any, ops: ModuleType, *, least: int) -> An
     if lengths is None:
         return None
     hidden = ops.is_hidden(lengths)
-    values = lengths if hidden else ops.to_numpy(lengths)
+    values = ops.host_index(lengths) if hidden else ops.to_numpy(lengths)
     if not hidden and values.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers. Got {values.dtype}.")
     if tuple(values.shape) != tuple(path.shape[:-2]):

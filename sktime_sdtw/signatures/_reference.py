@@ -72,7 +72,8 @@ def signature(
     if windows is not None:
         # Each window is a path of its own, with its length.
         start, size = windows[:, :1], windows[:, 1:] - windows[:, :1]
-        place = start + torch.arange(int(size.max()), device=windows.device)
+        longest = int(size.max()) if len(size) else 2
+        place = start + torch.arange(longest, device=windows.device)
         points = points[..., place.clamp(max=points.shape[-2] - 1).to(points.device), :]
         inside = size[:, 0]
         if lengths is not None:

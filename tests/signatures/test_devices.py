@@ -9,46 +9,25 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from signature_calls import CALLS  # noqa: E402
+
 from sktime_sdtw.signatures import (  # noqa: E402
     Augment,
     LogSignature,
-    Path,
     Signature,
     SignatureToLogSignature,
     _torch,
-    extract_signature_term,
-    extract_words,
-    invert_signature,
-    logsignature,
-    logsignature_to_signature,
-    multi_signature_combine,
     signature,
-    transform_path,
 )
 
-LENGTHS = torch.tensor([60, 2, 31])
-OWN_WINDOWS = torch.tensor([[[0, 5], [2, 9]]] * 3)
+VALUES = {"forward fill", "skip", "ragged transforms"}  # these look at numbers
 CALLS = {
-    "signature": lambda x: signature(x, 3, inverse=True, scalar_term=True),
-    "stream": lambda x: signature(x, 3, True, basepoint=True, initial=signature(x, 3)),
-    "lengths": lambda x: signature(x, 3, lengths=LENGTHS),
-    "stream of lengths": lambda x: signature(x, 3, stream=True, lengths=LENGTHS),
-    "sliding": lambda x: signature(x, 3, windows=("sliding", 4, 3), lengths=LENGTHS),
-    "expanding": lambda x: signature(x, 3, windows=("expanding", 4, 3)),
-    "windows of each": lambda x: signature(x, 3, windows=OWN_WINDOWS, lengths=LENGTHS),
-    "log-signature": lambda x: logsignature(x, 3, mode="brackets", lengths=LENGTHS),
-    "back": lambda x: logsignature_to_signature(logsignature(x, 3), 2, 3),
-    "combine": lambda x: multi_signature_combine([signature(x, 3)] * 3, 2, 3, inverse=True),
-    "invert": lambda x: invert_signature(signature(x, 3), 3, 2),
-    "term": lambda x: extract_signature_term(signature(x, 3), 2, 2),
-    "words": lambda x: extract_words(signature(x, 3), [(0,), (0, 1)], 2),
+    **{name: call for name, call in CALLS.items() if name not in VALUES},
+    "lengths in a tensor": lambda x: signature(x, 3, lengths=torch.tensor([60, 2, 31])),
     "module": lambda x: Signature(3)(x),
     "log module": lambda x: LogSignature(3)(x),
     "to log module": lambda x: SignatureToLogSignature(2, 3)(signature(x, 3)),
     "augment": lambda x: Augment(2, (4, 2), 3).to(x)(x),
-    "transforms": lambda x: transform_path(x, ["time", "lead_lag", "invisibility_reset", "cumulative_sum"]),
-    "path": lambda x: Path(x, 3, basepoint=True).logsignature(5, 55),
-    "path that grows": lambda x: (path := Path(x, 3)).update(x) or path.signature(3, 100),
     "half": lambda x: signature(x.half(), 3).double(),
 }
 

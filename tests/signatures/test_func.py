@@ -121,6 +121,12 @@ def test_compile_with_windows(windows):
     torch.testing.assert_close(compiled(x, lengths, *given), f(x, lengths, *given))
 
 
+def test_compile_with_lengths_in_a_list():
+    x = random(2, 6, 2)
+    compiled = torch.compile(lambda x: signature(x, 2, lengths=[4, 6]), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), signature(x, 2, lengths=[4, 6]))
+
+
 def test_vmap_over_windows_is_refused():
     windows = torch.tensor([[[0, 3]], [[1, 6]]])
     with pytest.raises(ValueError, match="vmap"):
