@@ -4,7 +4,7 @@ Nothing here imports torch or cuda before a GPU is used. `_engine` has the opera
 files hang together.
 """
 
-# Cells of the tables of all pairs, n · m for each, times features: from so many on "auto" looks for a GPU. A CPU
-# core fills about 2·10⁹ cells a second, and one trip to a GPU costs about a millisecond: an estimate, for the
-# benchmarks on a GPU to correct.
+# Cells of the tables of all pairs, n · m for each, times features: from so many on "auto" looks for a GPU. A
+# CPU core fills about 2·10⁹ cells a second, and one trip to a GPU costs about a millisecond: an estimate, for
+# the benchmarks on a GPU to correct.
 LEAST_GPU_WORK = 2e7
