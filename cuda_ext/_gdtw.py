@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sktime_sdtw.alignment._problem import Problem
 
 # As in gdtw_problem.cuh, gdtw_grid.cuh and gdtw_polish.cuh.
-THREADS, GRID_ROOM, LINK_ROOM, SHORT_PAIR, FAR_LEAP = 256, 2056, 4, 8192, 32
+THREADS, GRID_ROOM, AT_ONCE, LINK_ROOM, SHORT_PAIR, FAR_LEAP = 256, 2056, 8, 4, 8192, 32
 NO_ROOM = 2
 # Points of the boxes that the search looks at, at most.
 LEAST_GRID = 257
@@ -350,9 +350,9 @@ def scratch(room: Room, general: bool, n_features: int, points: int, joints: int
     """How many numbers and integers a block needs, as `set_up` in gdtw_setup.cuh hands them out."""
     m, (node, nodes) = room.longest, curve_rooms(room, general, n_features)
     events = THREADS * (2 * n_features + 2) if general else 0
-    numbers = 14 * m + 2 * (nodes + m * LINK_ROOM) + 3 * events + 4 * (joints + node + 2) + 4 * joints
-    numbers += 2 * room.longest_x + points + (2 * points if points > GRID_ROOM else 0)
-    return numbers, 12 * m + m * points
+    numbers = 15 * m + 2 * (nodes + m * LINK_ROOM) + 3 * events + 4 * (joints + node + 2) + 4 * joints
+    numbers += room.longest_x * (n_features + AT_ONCE + 1) + points * (6 if points > GRID_ROOM else 4)
+    return numbers, 12 * m + m * points + points
 
 
 def backward_scratch(room: Room, n_features: int, smooth: bool) -> tuple[int, int]:

@@ -109,10 +109,12 @@ class Grid {
             }
             return;
         }
-        std::fill(squares_.begin(), squares_.end(), 0.0);
+        const Index last = objective_.cell_right(at[count_ - 1]) + 1;  // of the samples that are needed
+        std::fill(squares_.begin() + k, squares_.begin() + last + 1, 0.0);
         for (Index c = 0; c < pair_.d; ++c)
-            functions_.distances({squares_.data(), pair_.n, &columns_[u(c * pair_.n)], pair_.y[i * pair_.d + c]});
-        for (Index c = 0; c + 1 < pair_.n; ++c) rises_[u(c)] = squares_[u(c + 1)] - squares_[u(c)];
+            functions_.distances(
+                {&squares_[u(k)], last + 1 - k, &columns_[u(c * pair_.n + k)], pair_.y[i * pair_.d + c]});
+        for (Index c = k; c < last; ++c) rises_[u(c)] = squares_[u(c + 1)] - squares_[u(c)];
         if (low == grid_low_ && high == grid_high_) {
             locate(grid_anchor_), locate(anchor_);
         } else {

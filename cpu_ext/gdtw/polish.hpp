@@ -26,58 +26,35 @@ class Polish {
     }
 
     // Moves the warp to the best one within so many segments of x, and so on from
-    // there until none is better. Returns the objective.
-    double run(double *warp, Index reach) {
-        if (pair_.x_slopes) return run_smooth(warp);
+    // there until none is better: false where that takes more rounds. For x interpolated linearly.
+    bool run(double *warp, Index reach, int rounds) {
         double value = objective_.value(warp);
-        for (int round = 0, stalled = 0; round < 200 && stalled < 2; ++round) {
+        for (int round = 0, stalled = 0; stalled < 2; ++round) {
+            if (round == rounds) return false;
             const double next = step(warp, reach, 0, everything);
             // Equal but for rounding: the trial has its knots exactly on the corners.
             const double rounding = 1e-13 * std::fabs(value);
             if (next > value + (round ? rounding : 1e4 * rounding) + 1e-300) break;
+            const bool looks_elsewhere = moved(warp);
             std::copy(trial_.begin(), trial_.end(), warp);
             std::copy(trial_ties_.begin(), trial_ties_.end(), ties_.begin());
             stalled = next < value - 0.1 * rounding ? 0 : stalled + 1;
-            if (reach >= pair_.n) break;
+            if (reach >= pair_.n || !looks_elsewhere) break;
             value = next;
         }
-        return value;
+        return true;
     }
 
-    // The same once and not quite exactly, within less reach where the costs have very many corners.
+    // The same once and not quite exactly, among fewer corners where the costs have very many.
     void leap(double *warp, Index reach) {
         const double value = objective_.value(warp);
         if (step(warp, reach, 1e-5 * value / static_cast<double>(pair_.m), 512) < value)
             std::copy(trial_.begin(), trial_.end(), warp);
     }
 
-    // What holds each knot and each step at the warp that run() left.
-    void active_set(const double *warp, std::int32_t *cell, std::int32_t *holds, std::int32_t *ties) {
-        reach_ = 1;
-        for (Index i = 0; i < pair_.m; ++i) {
-            choose(i, warp);
-            const double at = warp[i];
-            cell[i] = static_cast<std::int32_t>(objective_.cell_right(at));
-            holds[i] = hold(i, at, cell[i]);
-        }
-        for (Index i = 0; i < pair_.m; ++i) {
-            ties[i] = i + 1 < pair_.m ? ties_[u(i)] : free_step;
-            // A step that only the length of the source ends is not tied.
-            if (ties[i] == greatest && links_[u(i)].back().at != objective_.greatest(i)) ties[i] = free_step;
-        }
-        drop_repeated_ends(holds, ties);
-    }
-
-    double residual(const double *warp) const { return stationarity_.residual(warp); }
-
-  private:
-    static constexpr auto everything = std::numeric_limits<std::size_t>::max();
-
-    static std::size_t u(Index i) { return static_cast<std::size_t>(i); }
-
     // For x interpolated by cubics: convex quadratic models of the knots' costs,
     // each within a radius of the warp, and Newton's method on the active set at
-    // the end.
+    // the end. Returns the objective.
     double run_smooth(double *warp) {
         const Index m = pair_.m;
         const double span = pair_.x_times[pair_.n - 1] - pair_.x_times[0];
@@ -102,6 +79,30 @@ class Polish {
         newton(warp);
         return objective_.value(warp);
     }
+
+    // What holds each knot and each step at the warp that a search left.
+    void active_set(const double *warp, std::int32_t *cell, std::int32_t *holds, std::int32_t *ties) {
+        reach_ = 1;
+        for (Index i = 0; i < pair_.m; ++i) {
+            choose(i, warp);
+            const double at = warp[i];
+            cell[i] = static_cast<std::int32_t>(objective_.cell_right(at));
+            holds[i] = hold(i, at, cell[i]);
+        }
+        for (Index i = 0; i < pair_.m; ++i) {
+            ties[i] = i + 1 < pair_.m ? ties_[u(i)] : free_step;
+            // A step that only the length of the source ends is not tied.
+            if (ties[i] == greatest && links_[u(i)].back().at != objective_.greatest(i)) ties[i] = free_step;
+        }
+        drop_repeated_ends(holds, ties);
+    }
+
+    double residual(const double *warp) const { return stationarity_.residual(warp); }
+
+  private:
+    static constexpr auto everything = std::numeric_limits<std::size_t>::max();
+
+    static std::size_t u(Index i) { return static_cast<std::size_t>(i); }
 
     void newton(double *warp) {
         const Index m = pair_.m;
@@ -131,6 +132,15 @@ class Polish {
             std::copy(trial_.begin(), trial_.end(), warp);
             before = after;
         }
+    }
+
+    // Whether the trial has a knot in other segments of x: without one, the next round would find the same again.
+    bool moved(const double *warp) const {
+        for (std::size_t i = 0; i < trial_.size(); ++i)
+            if (objective_.cell_left(warp[i]) != objective_.cell_left(trial_[i]) ||
+                objective_.cell_right(warp[i]) != objective_.cell_right(trial_[i]))
+                return true;
+        return false;
     }
 
     // The cost of knot i around where it is: its curve goes to nodes_.

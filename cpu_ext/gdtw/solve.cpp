@@ -84,15 +84,21 @@ class Solver {
         // rounding.
         const Index corners = pair_.n * pair_.m * (pair_.data.loss == Loss::squared ? 1 : 1 + pair_.d);
         if (effort_.grid < 0 || (effort_.grid == 0 && corners <= 8192)) {
-            polish_.run(warp, pair_.n);
-            polish_.run(warp, 1);
+            polish_.run(warp, pair_.n, 200);
+            polish_.run(warp, 1, 200);
             return;
         }
         grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
-        // How far to look around what the grid found: where that is cheap, far.
-        const bool is_long = pair_.n * pair_.m > 65536;
-        polish_.leap(warp, is_long ? 8 : 32);
-        polish_.run(warp, is_long ? 1 : 2);
+        // How far to look around what the grid found: where that is cheap, far. Finer grids do for long signals, but not
+        // between bounds. Once more where the minimum is farther away than some rounds of the local search come.
+        const bool is_long = pair_.n * pair_.m > 65536, by_grids = is_long && !is_bounded();
+        for (int turn = 0; turn < 20; ++turn) {
+            if (by_grids)
+                around(warp, points() - 1 > 2 * pair_.n ? 32 : 16, 257), around(warp, 1, 65);
+            else
+                polish_.leap(warp, is_long ? 8 : 32);
+            if (polish_.run(warp, is_long ? 1 : 2, 12)) break;
+        }
     }
 
     Polish &polish() { return polish_; }
@@ -100,16 +106,25 @@ class Solver {
   private:
     Index points() const { return effort_.grid > 0 ? effort_.grid : std::clamp<Index>(2 * pair_.n, 1025, 2049); }
 
+    // Whether anything but the ends of x and the order of time holds a warp.
+    bool is_bounded() const {
+        for (Index i = 0; i < pair_.m; ++i)
+            if (pair_.low[i] > pair_.x_times[0] || pair_.high[i] < pair_.x_times[pair_.n - 1] ||
+                (i + 1 < pair_.m && (pair_.slope_min[i] > 0 || pair_.slope_max[i] < infinity)))
+                return true;
+        return false;
+    }
+
     // Cubics have no chain of their own: the best of some minima.
     void search_smooth(double *warp) {
         const auto m = static_cast<std::size_t>(pair_.m);
         const Index count = points();
         grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
         around(warp, 8, 65), around(warp, 2, 65);
-        double best = polish_.run(warp, 1);
+        double best = polish_.run_smooth(warp);
         std::vector<double> trial(m);
         auto keep_better = [&] {
-            const double value = polish_.run(trial.data(), 1);
+            const double value = polish_.run_smooth(trial.data());
             const bool better = value < best - 1e-12 * std::fabs(best);
             if (better) best = value, std::copy(trial.begin(), trial.end(), warp);
             return better;
@@ -123,7 +138,7 @@ class Solver {
         }
         do std::copy(warp, warp + m, trial.begin()), around(trial.data(), 16, 257);
         while (keep_better());
-        polish_.run(warp, 1);
+        polish_.run_smooth(warp);
     }
 
     // A finer grid within so many spacings of the first, around the warp and not

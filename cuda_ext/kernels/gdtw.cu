@@ -45,32 +45,31 @@ ROUTINE void begin(Work &w, double *warp) {
 }
 
 // A finer grid within so many spacings of the first, around the warp and not within earlier boxes.
-template <class Row>
-ROUTINE void around(Work &w, Row costs, Row from, double *warp, int first_count, double reach, int count) {
+ROUTINE void around(Work &w, double *warp, int first_count, double reach, int count) {
     EACH(i, w.pair.m) {
         const double spacing = (w.high[i] - w.low[i]) / static_cast<double>(first_count - 1);
         w.box_low[i] = maximum(w.low[i], warp[i] - reach * spacing);
         w.box_high[i] = minimum(w.high[i], warp[i] + reach * spacing);
     }
     sync_block();
-    improve(w, costs, from, w.box_low, w.box_high, count, warp);
+    improve(w, w.box_low, w.box_high, count, warp);
 }
 
 // Cubics have no chain of their own: the best of some minima.
-template <class Row> DEVICE void search_smooth(Work &w, Row costs, Row from, int count, double *warp) {
+DEVICE void search_smooth(Work &w, int count, double *warp) {
     const int m = w.pair.m;
-    improve(w, costs, from, w.low, w.high, count, warp);
-    around(w, costs, from, warp, count, 8, 65);
-    around(w, costs, from, warp, count, 2, 65);
+    improve(w, w.low, w.high, count, warp);
+    around(w, warp, count, 8, 65);
+    around(w, warp, count, 2, 65);
     double best = polish_smooth(w, warp);
     // Short signals can afford a second search, on points between those of the first.
     for (bool again = m <= 160, better = true; (again || better) && !w.full; again = false) {
         if (again) {
             begin(w, w.other);
-            improve(w, costs, from, w.low, w.high, 3 * count / 4, w.other);
+            improve(w, w.low, w.high, 3 * count / 4, w.other);
         } else {
             copy(m, warp, w.other);
-            around(w, costs, from, w.other, count, 16, 257);
+            around(w, w.other, count, 16, 257);
         }
         const double value = polish_smooth(w, w.other);
         better = again || value < best - 1e-12 * fabs(best);
@@ -82,20 +81,42 @@ template <class Row> DEVICE void search_smooth(Work &w, Row costs, Row from, int
     polish_smooth(w, warp);
 }
 
-template <class Row> DEVICE void search(Work &w, Row costs, Row from, int grid, double *warp) {
+// Whether anything but the ends of x and the order of time holds a warp. By all threads.
+DEVICE bool is_bounded(const Pair &p) {
+    bool bounded = false;
+    EACH(i, p.m) {
+        bounded = bounded || p.low[i] > p.x_times[0] || p.high[i] < p.x_times[p.n - 1] ||
+                  (i + 1 < p.m && (p.slope_min[i] > 0 || p.slope_max[i] < infinity()));
+    }
+    return any_of_block(bounded);
+}
+
+DEVICE void search(Work &w, int grid, double *warp) {
     const int n = w.pair.n, count = grid > 0 ? grid : minimum(maximum(2 * n, 1025), 2049);
     begin(w, warp);
     if (w.pair.is_smooth()) {
-        search_smooth(w, costs, from, count, warp);
+        search_smooth(w, count, warp);
         return;
     }
     // Short signals: over the whole of x at once. What is best of all stays so, but for rounding.
-    if (!w.is_short) {
-        improve(w, costs, from, w.low, w.high, count, warp);
-        leap(w, warp, leap_of(w.pair));
+    if (w.is_short) {
+        polish_linear(w, warp, n, 200);
+        polish_linear(w, warp, 1, 200);
+        return;
     }
-    polish_linear(w, warp, w.is_short ? n : is_long(w.pair) ? 1 : 2);
-    if (w.is_short) polish_linear(w, warp, 1);
+    improve(w, w.low, w.high, count, warp);
+    // How far to look around what the grid found: where that is cheap, far. Finer grids do for long signals, but not
+    // between bounds. Once more where the minimum is farther away than some rounds of the local search come.
+    const bool by_grids = is_long(w.pair) && !is_bounded(w.pair);
+    for (int turn = 0; turn < 20; ++turn) {
+        if (by_grids) {
+            around(w, warp, count, count - 1 > 2 * n ? 32 : 16, 257);
+            around(w, warp, count, 1, 65);
+        } else {
+            leap(w, warp, leap_of(w.pair));
+        }
+        if (polish_linear(w, warp, is_long(w.pair) ? 1 : 2, 12) || w.full) break;
+    }
 }
 
 KERNEL void __launch_bounds__(THREADS)
@@ -105,13 +126,6 @@ KERNEL void __launch_bounds__(THREADS)
     SHARED_ARRAY(Work, works, 1);
     SHARED_ARRAY(double, partial, WARPS);
     SHARED_ARRAY(int, outcome, 1);
-    double *const own_numbers = numbers + block_index() * n_numbers;
-#if WIDE_GRID
-    double *const costs = own_numbers, *const from = own_numbers + points;
-#else
-    SHARED_ARRAY(double, costs, GRID_ROOM);
-    SHARED_ARRAY(double, from, GRID_ROOM);
-#endif
     const Problem problem = PROBLEM;
     Work &w = works[0];
     for (int64 b = block_index(); b < n_pairs; b += blocks_in_grid()) {
@@ -125,7 +139,7 @@ KERNEL void __launch_bounds__(THREADS)
             status = check(p, partial);
             if (thread_index() == 0 && status == FINE) {
                 set_up(w, p, partial, grid <= 0, longest_x, longest, points, room,
-                       {own_numbers + (WIDE_GRID ? 2 * points : 0), integers + block_index() * n_integers});
+                       {numbers + block_index() * n_numbers, integers + block_index() * n_integers});
                 outcome[0] = reach(w, 1e3 * w.tolerance) ? FINE : NO_WARP;
             }
         }
@@ -133,8 +147,8 @@ KERNEL void __launch_bounds__(THREADS)
         if (status == FINE) status = outcome[0];
         if (status == FINE) {
             make_links(w);
-            fill_jumps(w);
-            search(w, costs, from, grid, warp);
+            fill_columns(w);
+            search(w, grid, warp);
             active_set(w, warp, cell, hold, tie, 0);
             value = objective(w.pair, partial, warp);
             missed = residual(w, warp);

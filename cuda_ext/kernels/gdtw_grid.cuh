@@ -2,18 +2,33 @@
 // cpu_ext/gdtw/grid.hpp and step.cpp.
 //
 // Work: the knots one after the other, the points of a knot among the threads. The price of a step is a convex function of
-// its rise and both grids increase, so the best point to come from grows with the point to come to. Some rows (points to
-// come to) look at all points; every 16th between them at what those leave, four lanes each; the rest at what is left by
-// their neighbours, one thread each.
+// its rise and both grids increase, so the best point to come from grows with the point to come to. Each warp has a
+// stretch of the points to come to. First all its lanes look for the best way to the last of them, among all points. From
+// there on no warp waits for another: every 16th point is looked for by four lanes each among what the ends leave, every
+// 4th by one lane each among what those leave, and so are the others. A search that is left with much is shared by all
+// lanes, or it would hold up the block.
 //
-// The costs of the knot before and its points lie in shared memory, or in global memory where WIDE_GRID is 1.
+// Memory: what a step from each point costs lies in shared memory, or in global memory where WIDE_GRID is 1.
 
-#define ROWS_BETWEEN 16
 #define GRID_ROOM 2056  // points of a knot in shared memory
+#define AT_ONCE 8       // knots whose distances to x are computed together
+
+// put(j, get(j)) for each point: first get for some of them, so that their loads are under way at once.
+#define POINTS_AT_ONCE 5
+template <class Get, class Put> DEVICE void for_points(int count, Get &&get, Put &&put) {
+    for (int first = thread_index(); first < count; first += POINTS_AT_ONCE * THREADS) {
+        double numbers[POINTS_AT_ONCE];
+#pragma unroll
+        for (int u = 0; u < POINTS_AT_ONCE; ++u) numbers[u] = get(minimum(first + u * THREADS, count - 1));
+#pragma unroll
+        for (int u = 0; u < POINTS_AT_ONCE; ++u)
+            if (first + u * THREADS < count) put(first + u * THREADS, numbers[u]);
+    }
+}
 
 // The points of a knot: even ones between low and high, of which the nearest gives way to the warp itself.
 struct Points {
-    double low, spacing, high, anchor;
+    double low, spacing, per_spacing, high, anchor;
     int count, place, number;
 
     DEVICE double even(int j) const { return j == count - 1 ? high : low + spacing * static_cast<double>(j); }
@@ -29,46 +44,71 @@ DEVICE void place_anchor(Points &points) {
 }
 
 DEVICE Points points_of(const Work &w, const double *low, const double *high, int count, const double *warp, int i) {
-    return {low[i], w.spacings[i], high[i], warp[i], count, w.places[i], w.numbers[i]};
+    return {low[i], w.spacings[i], w.per_spacing[i], high[i], warp[i], count, w.places[i], w.numbers[i]};
 }
 
-// What a step costs.
-struct Price {
+// The points before a step and what it costs to go on from each. For squares that is a line for each point, in the place
+// to come to (less its square, which all have in common): a multiplication and an addition for a candidate.
+#if WIDE_GRID
+typedef double *Row;
+#else
+typedef SharedPointer<double> Row;
+#endif
+struct Ways {
+    Row base, tilt;
+    const double *costs;
+    Points from;
     double middle, scale, arm, low, high;
     Penalty penalty;
 
-    // Infinity outside of the bounds.
-    DEVICE double operator()(double cost, double rise) const {
-        if (!(rise >= low && rise <= high)) return infinity();
-        const double e = rise - middle;
-        if (penalty.kind() == SQUARED) return cost + scale * e * e;
+    DEVICE void prepare(int k, double cost) const {
+        const bool plain = penalty.kind() == SQUARED;
+        const double at = from.at(k), off = at - from.low;
+        base[k] = plain ? cost + scale * off * off : cost;
+        tilt[k] = plain ? -2 * scale * off : at;
+    }
+    DEVICE double reduced(double to) const { return to - middle - (penalty.kind() == SQUARED ? from.low : 0); }
+    DEVICE double operator()(int k, double reduced_to) const {
+        if (penalty.kind() == SQUARED) return fused(tilt[k], reduced_to, base[k]);
+        return base[k] + price(reduced_to - tilt[k]);
+    }
+    DEVICE double price(double e) const {
+        if (penalty.kind() == SQUARED) return scale * e * e;
         const double size = fabs(e);
-        if (penalty.kind() == ABSOLUTE) return cost + scale * size;
-        return cost + scale * (size <= arm ? e * e : arm * (2.0 * size - arm));
+        if (penalty.kind() == ABSOLUTE) return scale * size;
+        return scale * (size <= arm ? e * e : arm * (2.0 * size - arm));
+    }
+    DEVICE double cost(int k, double to) const {
+        return k < 0 ? infinity() : costs[k] + price(to - from.at(k) - middle);
+    }
+    // Of the points in [first, last] those from which the bounds of the step leave a way; rises fall from point to point.
+    DEVICE void cut(double to, int &first, int &last) const {
+        if (first <= last && to - from.at(first) > high) {
+            const double guess = (to - high - from.low) * from.per_spacing;
+            int k = guess > first ? guess < last ? static_cast<int>(guess) : last : first;
+            while (k > first && !(to - from.at(k - 1) > high)) --k;
+            while (k <= last && to - from.at(k) > high) ++k;
+            first = k;
+        }
+        if (first <= last && to - from.at(last) < low) {
+            const double guess = (to - low - from.low) * from.per_spacing;
+            int k = guess > first ? guess < last ? static_cast<int>(guess) : last : first;
+            while (k < last && !(to - from.at(k + 1) < low)) ++k;
+            while (k >= first && to - from.at(k) < low) --k;
+            last = k;
+        }
     }
 };
 
-// The choice of the nearest row that has one, in steps of `by`.
-DEVICE int choice_before(const int *choices, int j, int by) {
-    for (; j >= 0; j -= by)
-        if (choices[j] >= 0) return choices[j];
-    return 0;
-}
-DEVICE int choice_after(const int *choices, int j, int by, int last_row, int last_point) {
-    for (;; j = minimum(j + by, last_row)) {
-        if (choices[j] >= 0) return choices[j];
-        if (j == last_row) return last_point;
-    }
-}
-
-// The best point in [first, last] to come from, searched by `width` neighbouring lanes; the first of equal ones.
-template <class Row>
-DEVICE void search_row(Row costs, Row points, const Price &price, double to, int first, int last, int width,
-                       double &best, int &at) {
-    best = infinity();
-    at = -1;
+// The best point in [first, last] to come from, searched by `width` neighbouring lanes; the first of equal ones, -1 where
+// there is none.
+DEVICE int best_way(const Ways &ways, double to, int first, int last, int width) {
+    const double reduced_to = ways.reduced(to);
+    double best = infinity();
+    int at = -1;
+#pragma unroll 4
     for (int k = first + (lane() & (width - 1)); k <= last; k += width) {
-        const double value = price(costs[k], to - points[k]);
+        const double value = ways(k, reduced_to);
         if (value < best) best = value, at = k;
     }
     for (int other = width / 2; other > 0; other /= 2) {
@@ -76,98 +116,154 @@ DEVICE void search_row(Row costs, Row points, const Price &price, double to, int
         const int k = shuffle_xor(at, other);
         if (value < best || (value == best && k >= 0 && k < at)) best = value, at = k;
     }
+    return at;
 }
 
-// Adds the least cost of all ways to each point to `candidates`, which holds the cost of the knot itself.
-template <class Row>
-DEVICE void step_between(Row costs, Row points, int n_from, const Points &to, const Price &price, double *candidates,
-                         int *choices) {
-    const int last_row = to.number - 1, last_point = n_from - 1;
-    const int blocks = (last_row + ROWS_BETWEEN - 1) / ROWS_BETWEEN;
-    const int per_warp = maximum((blocks + WARPS - 2) / (WARPS - 1), 1), stride = per_warp * ROWS_BETWEEN;
-    double best;
-    int at;
-    const int own = thread_index() / 32 * stride;  // the row of this warp; behind the last one there is none
-    search_row(costs, points, price, to.at(minimum(own, last_row)), 0, last_point, 32, best, at);
-    if (lane() == 0 && own < last_row + stride) {
-        choices[minimum(own, last_row)] = at;
-        candidates[minimum(own, last_row)] += best;
-    }
-    sync_block();
-    for (int b0 = 0; b0 < blocks; b0 += THREADS / 4) {
-        const int b = b0 + thread_index() / 4, j = b * ROWS_BETWEEN;
-        const bool works = b < blocks && b % per_warp != 0;
-        int first = 0, last = -1;
+// Of a warp: the points between those known, which are every `KNOWN`-th from `begin` on and `end`: every `BY`-th, by WIDTH
+// lanes each.
+template <int BY, int WIDTH>
+DEVICE void between_known(const Ways &ways, const Points &to, int begin, int end, int known, double *costs,
+                          int *choices) {
+    const int each = known / BY - 1, rows = (end - begin + known - 1) / known * each, last_point = ways.from.number - 1;
+    for (int row0 = 0; row0 < rows; row0 += 32 / WIDTH) {
+        const int row = row0 + lane() / WIDTH, gap = row / each, before = begin + gap * known;
+        const int j = before + (row - gap * each + 1) * BY;
+        bool works = row < rows && j < end;
+        int first = 0, last = -1, at = -1;
+        const double here = to.at(works ? j : 0);
         if (works) {
-            const int before = b / per_warp * stride;
-            first = choice_before(choices, before, stride);
-            last = choice_after(choices, minimum(before + stride, last_row), stride, last_row, last_point);
-        }
-        search_row(costs, points, price, to.at(works ? j : 0), first, last, 4, best, at);
-        if (works && (thread_index() & 3) == 0) {
-            choices[j] = at;
-            candidates[j] += best;
-        }
-    }
-    sync_block();
-    EACH(j, last_row) {
-        if (j % ROWS_BETWEEN == 0) continue;
-        const int before = j / ROWS_BETWEEN * ROWS_BETWEEN;
-        const int first = choice_before(choices, before, ROWS_BETWEEN);
-        const int last =
-            choice_after(choices, minimum(before + ROWS_BETWEEN, last_row), ROWS_BETWEEN, last_row, last_point);
-        const double here = to.at(j);
-        double least_cost = infinity();
-        int from = -1;
-        for (int k = first; k <= last; ++k) {
-            const double value = price(costs[k], here - points[k]);
-            if (value < least_cost) least_cost = value, from = k;
-        }
-        choices[j] = from;
-        candidates[j] += least_cost;
-    }
-    sync_block();
-}
-
-// The costs of knot i at its points.
-DEVICE void fill_nodes(Work &w, const Points &points, int i) {
-    const Pair &p = w.pair;
-    const bool direct = p.data.kind() != SQUARED || p.is_smooth();
-    if (!direct) {
-        // |x(u) - y|^2 within a segment needs the squared distances of its ends only: no features for every point.
-        const int first = cell_right(p, points.at(0)), last = cell_right(p, points.at(points.number - 1)) + 1;
-        const double *y = p.y + i * p.d;
-        for (int k = first + thread_index(); k <= last; k += THREADS) {
-            double sum = 0;
-            for (int c = 0; c < p.d; ++c) {
-                const double r = p.x[k * p.d + c] - y[c];
-                sum += r * r;
+            // The choices of the nearest known points that have one.
+            first = 0, last = last_point;
+            for (int k = before; k >= begin; k -= known)
+                if (choices[k] >= 0) {
+                    first = choices[k];
+                    break;
+                }
+            for (int k = minimum(before + known, end);; k = minimum(k + known, end)) {
+                if (choices[k] >= 0) last = choices[k];
+                if (choices[k] >= 0 || k == end) break;
             }
-            w.distances[k] = sum;
+            ways.cut(here, first, last);
         }
-        sync_block();
-    }
-    const double weight_i = weight(p, i);
-    EACH(j, points.number) {
-        const double at = points.at(j);
-        const int k = cell_right(p, at);
-        if (direct) {
-            w.candidates[j] = node(p, i, at, k);
-            continue;
+        bool is_long = works && last - first >= 48 * WIDTH;
+        for (;;) {
+            const int who = leading_lanes(!is_long);
+            if (who == 32) break;
+            const int found = best_way(ways, shuffle(here, who), shuffle(first, who), shuffle(last, who), 32);
+            if (lane() / WIDTH == who / WIDTH) at = found, last = -1, is_long = false;
         }
-        const double a = (at - p.x_times[k]) / (p.x_times[k + 1] - p.x_times[k]);
-        const double square = w.distances[k] + a * (w.distances[k + 1] - w.distances[k]) - a * (1 - a) * w.jumps[k];
-        w.candidates[j] = weight_i * (square + cumulative_cost(p, i, at));
+        const int found = best_way(ways, here, first, last, WIDTH);
+        at = maximum(at, found);
+        works = works && lane() % WIDTH == 0;
+        const double least_cost = ways.cost(at, here);
+        if (works) choices[j] = at, costs[j] += least_cost;
     }
+    sync_warp();
+}
+
+// Adds the least cost of all ways to each point to `costs`, which holds the cost of the knot itself.
+DEVICE void step_between(const Ways &ways, const Points &to, double *costs, int *choices) {
+    const int last_row = to.number - 1, stretch = maximum((last_row + 16 * WARPS - 1) / (16 * WARPS), 1) * 16;
+    const int begin = thread_index() / 32 * stretch, end = minimum(begin + stretch, last_row);
+    const bool works = begin < last_row || begin == 0;  // behind the last point there is none
+    for (int j = begin ? end : 0;; j = end) {
+        const double here = to.at(works ? j : 0);
+        int first = 0, last = ways.from.number - 1;
+        if (works) ways.cut(here, first, last);
+        const int at = best_way(ways, here, first, works ? last : -1, 32);
+        if (works && lane() == 0) choices[j] = at, costs[j] += ways.cost(at, here);
+        if (j == end || !works) break;
+    }
+    sync_block();
+    if (!works) return;
+    between_known<16, 4>(ways, to, begin, end, stretch, costs, choices);
+    between_known<4, 1>(ways, to, begin, end, 16, costs, choices);
+    between_known<1, 1>(ways, to, begin, end, 4, costs, choices);
+}
+
+// The squared distances of samples first <= k <= last to y at `count` knots from i on, so many together.
+template <int TOGETHER> DEVICE void measure(Work &w, int i, int count, int first, int last) {
+    const Pair &p = w.pair;
+    const int samples = last - first + 1, items = samples * (AT_ONCE / TOGETHER);
+    EACH(item, items) {
+        const int group = item / samples * TOGETHER, k = first + item % samples;
+        double sums[TOGETHER] = {};
+        for (int c = 0; c < p.d; ++c) {
+            const double x = w.columns[static_cast<int64>(c) * p.n + k];
+#pragma unroll
+            for (int t = 0; t < TOGETHER; ++t) {
+                const double r = x - p.y[minimum(i + group + t, i + count - 1) * p.d + c];
+                sums[t] = fused(r, r, sums[t]);
+            }
+        }
+#pragma unroll
+        for (int t = 0; t < TOGETHER; ++t) w.distances[static_cast<int64>(group + t) * p.n + k] = sums[t];
+    }
+}
+
+DEVICE bool reads_directly(const Pair &p) { return p.data.kind() != SQUARED || p.is_smooth(); }
+
+// For the next knots: |x(u) - y|^2 within a segment needs the distances of its ends only, so no features for every point.
+DEVICE void fill_distances(Work &w, const double *low, const double *high, const double *warp, int i) {
+    const Pair &p = w.pair;
+    const int count = minimum(AT_ONCE, p.m - i), knot = i + minimum(lane(), count - 1);
+    int first = cell_right(p, minimum(low[knot], warp[knot])),
+        last = cell_right(p, maximum(high[knot], warp[knot])) + 1;
+    for (int other = AT_ONCE / 2; other > 0; other /= 2) {
+        first = minimum(first, shuffle_xor(first, other));
+        last = maximum(last, shuffle_xor(last, other));
+    }
+    first = shuffle(first, 0), last = shuffle(last, 0);
+    if (last - first < THREADS / 2)
+        measure<1>(w, i, count, first, last);
+    else
+        measure<AT_ONCE>(w, i, count, first, last);
     sync_block();
 }
 
-DEVICE void fill_jumps(Work &w) {
+// Where a point lies in x.
+DEVICE void locate(Work &w, const Points &points, int j) {
     const Pair &p = w.pair;
-    EACH(k, p.n - 1) {
+    const double at = points.at(j);
+    const int k = cell_right(p, at);
+    const double a = (at - p.x_times[k]) / (p.x_times[k + 1] - p.x_times[k]);
+    w.cells[j] = k, w.shares[j] = a, w.bulges[j] = a * (1 - a) * w.jumps[k];
+}
+
+// The costs of knot i at its points. Where they lie in x is the same for all knots of equal bounds but for the warp itself;
+// `before` are the points that were located last, or null.
+DEVICE void fill_nodes(Work &w, const Points &points, const Points *before, int i, double *costs) {
+    const Pair &p = w.pair;
+    const double weight_i = weight(p, i);
+    if (reads_directly(p)) {
+        EACH(j, points.number) {
+            const double at = points.at(j);
+            costs[j] = node(p, i, at, cell_right(p, at));
+        }
+        return;
+    }
+    const bool same = before && before->low == points.low && before->high == points.high;
+    const double *const distances = w.distances + static_cast<int64>(i % AT_ONCE) * p.n;
+    EACH(j, points.number)
+    if (!same || j == points.place || j == before->place) locate(w, points, j);
+    const auto cost = [&](int j) {
+        const int k = w.cells[j];
+        const double here = distances[k];
+        double square = here + w.shares[j] * (distances[k + 1] - here) - w.bulges[j];
+        if (p.cumulative > 0) square += cumulative_cost(p, i, points.at(j));
+        return weight_i * square;
+    };
+    for_points(points.number, cost, [&](int j, double value) { costs[j] = value; });
+}
+
+// x by features, so that neighbouring threads read neighbouring numbers, and the squared lengths of its segments.
+DEVICE void fill_columns(Work &w) {
+    const Pair &p = w.pair;
+    EACH(k, p.n) {
         double sum = 0;
         for (int c = 0; c < p.d; ++c) {
-            const double rise = p.x[(k + 1) * p.d + c] - p.x[k * p.d + c];
+            const double x = p.x[k * p.d + c], rise = k + 1 < p.n ? p.x[(k + 1) * p.d + c] - x : 0;
+            w.columns[static_cast<int64>(c) * p.n + k] = x;
             sum += rise * rise;
         }
         w.jumps[k] = sum;
@@ -175,57 +271,90 @@ DEVICE void fill_jumps(Work &w) {
     sync_block();
 }
 
+// The best point of the last knot, the first of equal ones, and the way back to the first knot: to `cell`.
+DEVICE void trace_grid(Work &w, const double *costs, int number) {
+    if (thread_index() >= 32) return;
+    double best = infinity();
+    int at = 0;
+    for (int j = lane(); j < number; j += 32)
+        if (costs[j] < best) best = costs[j], at = j;
+    for (int other = 16; other > 0; other /= 2) {
+        const double value = shuffle_xor(best, other);
+        const int j = shuffle_xor(at, other);
+        if (value < best || (value == best && j < at)) best = value, at = j;
+    }
+    // The table of choices is far away: four knots at once, of each the eight points around where a straight line leads.
+    int i = w.pair.m - 1, rise = 0;
+    if (lane() == 0) w.cell[i] = at;
+    while (i > 0) {
+        const int row = lane() / 8, first = at - row * rise - 3, point = first + lane() % 8;
+        const bool is_there = i - row > 0 && point >= 0 && point < w.stride;
+        const int choice = w.choices[static_cast<int64>(is_there ? i - row : i) * w.stride + (is_there ? point : at)];
+        int step = rise;
+        for (int r = 0, start = at; r < 4 && i > 0; ++r) {
+            const int place = at - (start - r * rise - 3);
+            if (place < 0 || place > 7) break;
+            const int next = shuffle(choice, 8 * r + place);
+            if (lane() == 0) w.cell[i - 1] = next;
+            --i;
+            if (next < 0) {  // the warp itself is on the grid, so this cannot be
+                if (lane() == 0)
+                    for (int k = 0; k < i; ++k) w.cell[k] = next;
+                return;
+            }
+            step = at - next, at = next;
+        }
+        rise = step;
+    }
+}
+
 // Replaces the warp by the best one on a grid of `count` points between low and high, the warp itself among them.
-template <class Row>
-ROUTINE void improve(Work &w, Row costs, Row from, const double *low, const double *high, int count, double *warp) {
+ROUTINE void improve(Work &w, const double *low, const double *high, int count, double *warp) {
+#if WIDE_GRID
+    double *const base = w.base, *const tilt = w.tilt;
+#else
+    SHARED_ARRAY(double, base, GRID_ROOM);
+    SHARED_ARRAY(double, tilt, GRID_ROOM);
+#endif
     const Pair p = w.pair;
     EACH(i, p.m) {
-        Points points = {low[i], (high[i] - low[i]) / static_cast<double>(count - 1), high[i], warp[i], count, 0, 0};
+        const double spacing = (high[i] - low[i]) / static_cast<double>(count - 1);
+        Points points = {low[i], spacing, 1 / spacing, high[i], warp[i], count, 0, 0};
         place_anchor(points);
-        w.spacings[i] = points.spacing;
+        w.spacings[i] = points.spacing, w.per_spacing[i] = points.per_spacing;
         w.places[i] = points.place;
         w.numbers[i] = points.number;
     }
     sync_block();
-    int before = 0;
-    for (int i = 0; i < p.m; ++i) {
+    double *costs = w.costs, *next = w.next_costs;
+    Points before = points_of(w, low, high, count, warp, 0);
+    if (!reads_directly(p)) fill_distances(w, low, high, warp, 0);
+    fill_nodes(w, before, nullptr, 0, costs);
+    sync_block();
+    for (int i = 1; i < p.m; ++i) {
+        const double dt = step_of(p, i - 1);
+        const Ways ways = {base,
+                           tilt,
+                           costs,
+                           before,
+                           target(p, i - 1),
+                           p.penalty.kind() == ABSOLUTE ? p.reg : p.reg / dt,
+                           p.penalty.delta * dt,
+                           least(p, i - 1) - w.tolerance,
+                           greatest(p, i - 1) + w.tolerance,
+                           p.penalty};
+        for_points(before.number, [&](int j) { return costs[j]; }, [&](int j, double cost) { ways.prepare(j, cost); });
         const Points points = points_of(w, low, high, count, warp, i);
-        fill_nodes(w, points, i);
-        if (i) {
-            const double dt = step_of(p, i - 1);
-            const Price price = {target(p, i - 1),
-                                 p.penalty.kind() == ABSOLUTE ? p.reg : p.reg / dt,
-                                 p.penalty.delta * dt,
-                                 least(p, i - 1) - w.tolerance,
-                                 greatest(p, i - 1) + w.tolerance,
-                                 p.penalty};
-            step_between(costs, from, before, points, price, w.candidates,
-                         w.choices + static_cast<int64>(i) * w.stride);
-        }
-        EACH(j, points.number) {
-            costs[j] = w.candidates[j];
-            from[j] = points.at(j);
-        }
-        before = points.number;
+        if (i % AT_ONCE == 0 && !reads_directly(p)) fill_distances(w, low, high, warp, i);
+        fill_nodes(w, points, &before, i, next);
         sync_block();
+        step_between(ways, points, next, w.choices + static_cast<int64>(i) * w.stride);
+        sync_block();
+        before = points;
+        double *const old = costs;
+        costs = next, next = old;
     }
-    // The best point of the last knot, the first of equal ones, and the way back to the first knot.
-    if (thread_index() < 32) {
-        double best = infinity();
-        int at = 0;
-        for (int j = lane(); j < before; j += 32)
-            if (costs[j] < best) best = costs[j], at = j;
-        for (int other = 16; other > 0; other /= 2) {
-            const double value = shuffle_xor(best, other);
-            const int j = shuffle_xor(at, other);
-            if (value < best || (value == best && j < at)) best = value, at = j;
-        }
-        if (lane() == 0)
-            for (int i = p.m - 1; i >= 0; --i) {
-                w.cell[i] = at;
-                if (i && at >= 0) at = w.choices[static_cast<int64>(i) * w.stride + at];
-            }
-    }
+    trace_grid(w, costs, before.number);
     sync_block();
     EACH(i, p.m) {
         const double at = w.cell[i] < 0 ? warp[i] : points_of(w, low, high, count, warp, i).at(w.cell[i]);

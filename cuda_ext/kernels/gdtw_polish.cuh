@@ -16,19 +16,18 @@ struct Work {
     Chain chain;
     Hessian hessian;
     // Of the grids
-    int *places, *numbers, *choices;
-    double *spacings, *distances, *jumps, *candidates;
+    int *places, *numbers, *choices, *cells;
+    double *spacings, *per_spacing, *columns, *distances, *jumps, *costs, *next_costs, *shares, *bulges, *base, *tilt;
     int stride;
     bool is_short;
     int full;
 };
 constexpr int LINK_ROOM = 4;
 // Samples times knots (and features, unless squared) up to which a pair is searched at once; samples times knots up to
-// which a leap goes far; segments of leaps.
+// which a leap goes far; segments of leaps to both sides.
 constexpr int SHORT_PAIR = 8192, MEDIUM_PAIR = 65536, FAR_LEAP = 32, NEAR_LEAP = 8;
 constexpr int EVERYTHING = 0x7FFFFFFF;
 
-// How far to look around what the grid found: where that is cheap, far.
 DEVICE bool is_long(const Pair &p) { return static_cast<int64>(p.n) * p.m > MEDIUM_PAIR; }
 DEVICE int leap_of(const Pair &p) { return is_long(p) ? NEAR_LEAP : FAR_LEAP; }
 
@@ -143,25 +142,32 @@ DEVICE double step(Work &w, const double *warp, int reach, double slack, int lim
 }
 
 // For x interpolated linearly: moves the warp to the best one within so many segments of x, and so on from there until
-// none is better.
-DEVICE void polish_linear(Work &w, double *warp, int reach) {
+// none is better: false where that takes more rounds.
+ROUTINE bool polish_linear(Work &w, double *warp, int reach, int rounds) {
     const int m = w.pair.m;
     double value = objective(w.pair, w.partial, warp);
-    for (int round = 0, stalled = 0; round < 200 && stalled < 2 && !w.full; ++round) {
+    for (int round = 0, stalled = 0; stalled < 2; ++round) {
+        if (round == rounds) return false;
         const double next = step(w, warp, reach, 0, EVERYTHING);
         // Equal but for rounding: the trial has its knots exactly on the corners.
         const double rounding = 1e-13 * fabs(value);
         if (next > value + (round ? rounding : 1e4 * rounding) + 1e-300) break;
-        EACH(i, m) warp[i] = w.trial[i], w.ties[i] = w.trial_ties[i];
-        sync_block();
+        // Without a knot in other segments of x the next round would find the same again.
+        bool moved = false;
+        EACH(i, m) {
+            const double from = warp[i], to = w.trial[i];
+            moved = moved || cell_left(w.pair, from) != cell_left(w.pair, to) ||
+                    cell_right(w.pair, from) != cell_right(w.pair, to);
+            warp[i] = to, w.ties[i] = w.trial_ties[i];
+        }
         stalled = next < value - 0.1 * rounding ? 0 : stalled + 1;
-        if (reach >= w.pair.n) break;
+        if (!any_of_block(moved) || reach >= w.pair.n || w.full) break;
         value = next;
     }
-    sync_block();
+    return true;
 }
 
-// The same once and not quite exactly, within less reach where the costs have very many corners.
+// The same once and not quite exactly, among fewer corners where the costs have very many.
 DEVICE void leap(Work &w, double *warp, int reach) {
     const double value = objective(w.pair, w.partial, warp);
     const double slack = 1e-5 * value / static_cast<double>(w.pair.m);

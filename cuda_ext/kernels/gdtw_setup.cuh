@@ -73,7 +73,8 @@ DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, bool m
     w.span = p.x_times[p.n - 1] - p.x_times[0];
     w.tolerance = 1e-12 * (w.span + fabs(p.x_times[0]));
     w.low = of.take(m), w.high = of.take(m), w.box_low = of.take(m), w.box_high = of.take(m), w.other = of.take(m);
-    w.trial = of.take(m), w.left = of.take(m), w.right = of.take(m), w.spacings = of.take(m);
+    w.trial = of.take(m), w.left = of.take(m), w.right = of.take(m);
+    w.spacings = of.take(m), w.per_spacing = of.take(m);
     w.ties = of.take_integers(m), w.trial_ties = of.take_integers(m);
     w.cell = of.take_integers(m), w.holds = of.take_integers(m), w.node_counts = of.take_integers(m);
     w.link_counts = of.take_integers(m), w.places = of.take_integers(m), w.numbers = of.take_integers(m);
@@ -98,8 +99,10 @@ DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, bool m
     w.chain.from = of.take(room), w.chain.step = of.take(room), w.chain.slope = of.take(room);
     w.chain.ends = of.take_integers(m);
     w.chain.room = static_cast<int>(room);
-    w.distances = of.take(n), w.jumps = of.take(n), w.candidates = of.take(points);
-    w.choices = of.take_integers(m * points);
+    w.columns = of.take(n * p.d), w.distances = of.take(n * AT_ONCE), w.jumps = of.take(n);
+    w.costs = of.take(points), w.next_costs = of.take(points), w.shares = of.take(points), w.bulges = of.take(points);
+    if (WIDE_GRID) w.base = of.take(points), w.tilt = of.take(points);
+    w.choices = of.take_integers(m * points), w.cells = of.take_integers(points);
     w.stride = static_cast<int>(points);
     w.full = 0;
 }

@@ -24,7 +24,7 @@ from sktime_sdtw.functional import capturable  # noqa: E402
 DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(gdtw).parameters.items()
-    if name not in ("x", "y", "n_grid", "return_gap", "n_jobs", "device")
+    if name not in ("x", "y", "n_grid", "exact", "return_gap", "n_jobs", "device")
 }
 
 
