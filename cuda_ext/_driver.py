@@ -1,4 +1,4 @@
-"""The dozen functions of the CUDA driver that load and start a kernel, called through ctypes.
+"""The functions of the CUDA driver that load and start a kernel, a dozen, called through ctypes.
 
 cuda.core has all this too, and compiles the kernels (`_compile`). But importing it takes 60 to 110 ms on top
 of torch (cuda-core 1.2.2, torch 2.13), more than the whole first call of a process may take when all its
@@ -34,6 +34,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuModuleGetFunction": (_pointer, _pointer, _bytes),
     "cuFuncGetAttribute": (_pointer, _int, _pointer),
     "cuLaunchKernel": (_pointer, *[_uint] * 7, _pointer, _pointer, _pointer),
+    "cuMemsetD8Async": (ctypes.c_uint64, ctypes.c_ubyte, ctypes.c_size_t, _pointer),
 }
 OUT_OF_MEMORY = 2  # CUresult
 _ATTRIBUTES = {"shared_bytes": 1, "local_bytes": 3, "registers": 4}
@@ -61,11 +62,12 @@ MAX_ARGUMENTS = 64
 
 
 class DriverError(RuntimeError):
-    """The CUDA driver refused; `code` is its CUresult."""
+    """The CUDA driver refused; `code` is its CUresult, `done` how many launches of several it had taken."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+        self.done = 0
 
 
 class Driver:
@@ -145,6 +147,31 @@ class Driver:
         if status:
             self._fail("cuLaunchKernel", status)
 
+    def launch_all(
+        self,
+        device: int,
+        launches: Sequence[tuple[int, int, int, int]],
+        stream: int,
+        zeros: tuple[int, int] | None = None,
+    ) -> None:
+        """Queue several functions: (function, blocks, threads, address of the pointers to its arguments).
+
+        Before the first one, `zeros` are written: their address, and how many bytes.
+        """
+        launch, done = self._launch, 0
+        with self.on(device):
+            try:
+                if zeros and zeros[1]:
+                    self._call("cuMemsetD8Async", zeros[0], 0, zeros[1], stream)
+                for function, blocks, threads, pointers in launches:
+                    status = launch(function, blocks, 1, 1, threads, 1, 1, 0, stream, pointers, None)
+                    if status:
+                        self._fail("cuLaunchKernel", status)
+                    done += 1
+            except DriverError as error:
+                error.done = done
+                raise
+
     def _context(self, device: int) -> int:
         context = self._contexts.get(device)
         if context is None:
@@ -174,6 +201,14 @@ class Driver:
             texts.append((text.value or b"unknown").decode(errors="replace"))
         hint = f" {_HINTS[status]}" if status in _HINTS else ""
         raise DriverError(f"CUDA driver, {name}: {texts[0]} ({status}), {texts[1]}.{hint}", status)
+
+
+def packed(argument: Any) -> int:
+    """An argument as the eight bytes that a kernel reads it from: an address, None or a NumPy scalar."""
+    if argument is None or type(argument) is int:
+        return argument or 0
+    (word,) = struct.unpack("=Q", struct.pack("=" + _FORMATS[argument.dtype], argument.item()))
+    return int(word)
 
 
 class _Slots(threading.local):

@@ -48,6 +48,10 @@ class Kernels:
     look : bool
         Whether to wait until the device says which methods there are. Otherwise all that can be are launched,
         those in vain end at once, and a call waits for nothing.
+    assumed : list of int, optional
+        The methods to launch for, whatever the device says: the caller looks at `seen`.
+    seen : Buffer or None
+        Set by `classify`: which methods there are.
     """
 
     runtime: Runtime
@@ -60,6 +64,8 @@ class Kernels:
     n_gammas: int
     likely: tuple[int, ...] = ()
     look: bool = True
+    assumed: list[int] | None = None
+    seen: Buffer | None = None
 
     @property
     def band_arguments(self) -> tuple[np.int32, np.float64]:
@@ -99,7 +105,7 @@ class Kernels:
         if variant.dim == 0:
             arithmetic = arithmetic_of(self.likely[0], self.store)
             sweeps = [*sweeps, self._table_spec(arithmetic, n_features, slope=False)]
-        prepare([*sweeps, self._spec("ranges"), self._spec("classify")])
+        prepare([*sweeps, self._spec("ranges"), self._spec("classify"), self._spec("clear")])
 
     def _table_spec(self, arithmetic: Arithmetic, n_features: int, *, slope: bool) -> KernelSpec:
         products = _plan.on_tensor_cores(n_features, self.cost, arithmetic.real, self.runtime.capability)
@@ -179,10 +185,29 @@ class Kernels:
                 *(*self.band_arguments, methods, seen, out),
             ],
         )
+        self.seen = seen
+        if self.assumed is not None:
+            return methods, self.assumed
         if not self.look:
             return methods, possible_methods(self.likely, self.store)
         found = runtime.download(seen, (5,))
         return methods, [method for method in range(OVERFLOW) if found[method]]
+
+    def clear(
+        self, x: DeviceSeries, y: DeviceSeries, methods: Buffer, grad_x: Buffer | None, grad_y: Buffer | None
+    ) -> None:
+        """Gradients of pairs begin as 0; as NaN where their costs overflow."""
+        mps, longest = self.runtime.multiprocessors, int(max(x.lengths.max(), y.lengths.max()))
+        parts = _plan.range_parts(2 * len(x), longest, x.n_features, mps)
+        self._launch(
+            self._spec("clear"),
+            _plan.grid_blocks(2 * len(x) * parts, mps),
+            _plan.BLOCK_THREADS,
+            [
+                *(methods, x.device_offsets, y.device_offsets, np.int64(len(x)), np.int64(x.n_features)),
+                *(np.int32(parts), grad_x, grad_y),
+            ],
+        )
 
     def table(
         self,

@@ -242,9 +242,13 @@ def group_gradient(
     if "costs" not in problem.more:
         sizes["x"] = (int(problem.n.sum()) * problem.x.n_features, store)
         sizes["y"] = (int(problem.m.sum()) * problem.y.n_features, store)
-    out = {name: runtime.zeros(*sizes[name]) for name in wanted & sizes.keys()}
+    of_series: set[Wanted] = {"x", "y"}
+    out = {name: runtime.zeros(*sizes[name]) for name in wanted & sizes.keys() - of_series}
+    out |= {name: runtime.empty(*sizes[name]) for name in wanted & sizes.keys() & of_series}
     values = runtime.empty(count, store)
     methods, seen = problem.classify(kernels, values)
+    if out.keys() & of_series:
+        kernels.clear(problem.x, problem.y, methods, out.get("x"), out.get("y"))
     for method in seen:
         reverse_sweeps(kernels, problem, methods, arithmetic_of(method, store), values, out, budget)
     return {"value": values, **out}

@@ -118,6 +118,22 @@ class CudaBuffer:
         self.nbytes = self.count * self.dtype.itemsize
 
 
+class HostFlags:
+    """Integers in pinned memory of the host, to which kernels write, and an event after those.
+
+    Parameters
+    ----------
+    torch : module
+    count : int
+    """
+
+    def __init__(self, torch: Any, count: int) -> None:
+        self._tensor = torch.empty(count, dtype=torch.int32, pin_memory=True)
+        self.array: NDArray[np.int32] = self._tensor.numpy()
+        self.pointer = int(self._tensor.data_ptr())  # the same on all GPUs, as for all pinned memory
+        self.event = torch.cuda.Event()
+
+
 class CudaRuntime:
     """One GPU: memory and streams are torch's, kernels are started through the driver. Safe for many threads.
 
@@ -149,6 +165,8 @@ class CudaRuntime:
         self._prepared: set[KernelSpec] = set()
         self._loading = threading.Lock()
         self._constants = _Constants(self)
+        self._types: dict[np.dtype[Any], Any] = {}  # as torch calls them
+        self.programs: dict[Any, Any] = {}  # of calls that came before; see _tape
         self._copy_stream = torch.cuda.Stream(self._device)
         self._free_memory = int(properties.total_memory)
 
@@ -237,6 +255,31 @@ class CudaRuntime:
                 lambda: self._driver.launch(self.index, function, blocks, threads, stream, values),
             )
 
+    def function(self, spec: KernelSpec) -> int:
+        """The loaded kernel, as the driver knows it."""
+        return self._functions.get(spec) or self._load(spec)
+
+    def launch_all(
+        self,
+        launches: Sequence[tuple[int, int, int, int]],
+        stream: int,
+        zeros: tuple[int, int] | None = None,
+    ) -> None:
+        """Queue several kernels on a stream; see `Driver.launch_all`."""
+        try:
+            self._driver.launch_all(self.index, launches, stream, zeros)
+        except DriverError as error:
+            left = launches[error.done :]
+            self._after(error, lambda: self._driver.launch_all(self.index, left, stream))
+
+    def current_stream(self) -> Any:
+        """That of torch, of the thread that calls."""
+        return self._torch.cuda.current_stream(self._device)
+
+    def host_flags(self, count: int) -> HostFlags:
+        """Integers in the memory of the host that kernels can write to."""
+        return HostFlags(self._torch, count)
+
     def attributes(self, spec: KernelSpec) -> dict[str, int]:
         """Registers and bytes of local memory of a thread, bytes of shared memory of a block."""
         return self._driver.attributes(self.index, self._functions.get(spec) or self._load(spec))
@@ -295,8 +338,11 @@ class CudaRuntime:
 
     def _allocate(self, make: Callable[..., Any], count: int, dtype: Any) -> CudaBuffer:
         kind = np.dtype(dtype)
+        known = self._types.get(kind)
+        if known is None:  # the name takes a while
+            known = self._types[kind] = getattr(self._torch, kind.name)
         try:
-            tensor = make(int(count), dtype=getattr(self._torch, kind.name), device=self._device)
+            tensor = make(int(count), dtype=known, device=self._device)
         except self._torch.cuda.OutOfMemoryError as error:
             size = int(count) * kind.itemsize / 2**30
             raise DeviceMemoryError(f"GPU {self.index} has no {size:.3g} GiB left. {error}") from error

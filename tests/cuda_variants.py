@@ -266,6 +266,7 @@ FAMILIES = (
         lambda general: _gdtw.make_gdtw_spec("gdtw_backward", general),
     ),
     Family("classify", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("classify")),
+    Family("clear", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("clear")),
     Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
     Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
 )
@@ -344,6 +345,7 @@ def typical() -> dict[str, KernelSpec]:
         "warps, all losses": _gdtw.make_gdtw_spec("gdtw", True),
         "gradients of warps, squared losses": _gdtw.make_gdtw_spec("gdtw_backward", False),
         "methods": FAMILIES[-3].spec("float32"),
+        "beginning of gradients": FAMILIES[-3].spec("float32"),
         "ranges of series": FAMILIES[-2].spec("float32"),
         "spans of a path": FAMILIES[-1].spec("float32"),
     }
@@ -406,6 +408,8 @@ BUDGETS = {
     ("gdtw_backward", "double"): Budget(128, 256, 1024),
     ("classify", "float"): Budget(80, 0, 0),
     ("classify", "double"): Budget(80, 0, 0),
+    ("clear", "float"): Budget(48, 0, 0),
+    ("clear", "double"): Budget(48, 0, 0),
     ("ranges", "float"): Budget(48, 0, 4 * 1024),
     ("ranges", "double"): Budget(48, 0, 4 * 1024),
     ("spans", "double"): Budget(64, 0, 0),

@@ -263,6 +263,7 @@ class FakeDriver:
             "cuModuleGetFunction": (lambda out, module, name: self._put(out, p, module + 1), p, p, s),
             "cuFuncGetAttribute": (lambda out, which, function: self._put(out, i, 10 * which), p, i, p),
             "cuLaunchKernel": (self._launch, p, *[u] * 7, p, ctypes.POINTER(p), p),
+            "cuMemsetD8Async": (self._memset, ctypes.c_uint64, ctypes.c_ubyte, ctypes.c_size_t, p),
         }
         for name, (function, *types_) in signatures.items():
             setattr(self, name, ctypes.CFUNCTYPE(i, *types_)(self._failing(name, function)))
@@ -310,6 +311,10 @@ class FakeDriver:
             stream.add(self._emulated(function, blocks, threads, pointers))
         else:
             stream.add(self.kernel(pointers))
+        return 0
+
+    def _memset(self, pointer: int, value: int, nbytes: int, handle: int | None) -> int:
+        Stream.known[handle or 0].add(lambda: ctypes.memset(pointer, value, nbytes))
         return 0
 
     def _emulated(self, function: int, blocks: int, threads: int, pointers: Any) -> Callable[[], None]:

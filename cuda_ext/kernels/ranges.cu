@@ -1,10 +1,12 @@
 // The range of every feature of every series, to bound the costs of a pair without looking at its cells.
 //
 // Work: one block for each part of a series; a long series is cut into `parts`, so that few of them still fill the
-// device. A thread sees one feature only: it walks through the part with a stride of whole time steps.
+// device. A thread sees one feature only: it walks through the part with a stride of whole time steps. A NaN makes the
+// range of its feature infinite: costs that overflow, as those of an infinite number do.
 // Shared memory: low and high, one of each for a thread.
 
 #define THREADS 256
+#define INFINITE from_bits(int64(0x7ff0000000000000))
 
 KERNEL void ranges(const STORE *values, const int64 *offsets, int64 n_series, int64 n_features, int parts, STORE *low,
                    STORE *high) {
@@ -23,13 +25,15 @@ KERNEL void ranges(const STORE *values, const int64 *offsets, int64 n_series, in
             if (group < groups) {
                 const STORE *at = values + first * n_features + k0 + thread % width;
                 STORE lowest = at[begin * n_features], highest = lowest;
+                bool valid = lowest == lowest;
                 for (int64 t = begin + group; t < end; t += groups) {
                     const STORE value = at[t * n_features];
                     lowest = minimum(lowest, value);
                     highest = maximum(highest, value);
+                    valid = valid && value == value;
                 }
-                lows[thread] = lowest;
-                highs[thread] = highest;
+                lows[thread] = valid ? lowest : STORE(-INFINITE);
+                highs[thread] = valid ? highest : STORE(INFINITE);
             }
             sync_block();
             while (groups > 1) {

@@ -3,8 +3,7 @@
 * ``torch.compile`` and ``torch.export`` see the operators themselves.
 * ``torch.func`` does not look into registered operators: it gets autograd functions, which have forward-mode
   derivatives too, because a Hessian is symmetric.
-* Plain tensors on the CPU go straight to the engine, which saves about half of what a call costs beside the
-  work.
+* Plain tensors go straight to the engine, which saves about half of what a call costs beside the work.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _cpu, _library
+from . import _cpu, _cuda, _library
 from ._library import Results
 
 _transforms = torch._C._are_functorch_transforms_active
@@ -59,8 +58,12 @@ def soft_dtw_of_costs_second_order(*arguments: Any) -> Results:
 
 def _run_first(*arguments: Any) -> Results:
     x, y = arguments[:2]
-    if x.is_cpu and type(x) in _PLAIN and type(y) in _PLAIN and not _watchers():
-        return _cpu.soft_dtw(*arguments)
+    if type(x) in _PLAIN and type(y) in _PLAIN and not _watchers():
+        if x.is_cpu:
+            return _cpu.soft_dtw(*arguments)
+        if x.is_cuda:
+            result: Results = _cuda.soft_dtw_on_gpu(*arguments)
+            return result
     return _library.soft_dtw(*arguments)
 
 

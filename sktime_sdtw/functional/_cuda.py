@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -77,8 +78,8 @@ def _offsets(sizes: Lengths) -> Lengths:
 
 
 @lru_cache(maxsize=64)
-def _places(rooms: tuple[int, ...], device: torch.device, *lengths: bytes) -> tuple[Tensor, Tensor]:
-    """Which rows of padded samples lie inside, and the sample of each of these.
+def _places(rooms: tuple[int, ...], device: torch.device, *lengths: bytes) -> Tensor:
+    """Which rows of padded samples lie inside.
 
     Kept on the device: equal lengths need no copy again, which no CUDA graph could take over.
     """
@@ -86,46 +87,39 @@ def _places(rooms: tuple[int, ...], device: torch.device, *lengths: bytes) -> tu
     inside = np.arange(rooms[0])[None, :] < n[:, None]
     if m:
         inside = inside[:, :, None] & (np.arange(rooms[1])[None, :] < m[0][:, None])[:, None, :]
-    index = np.flatnonzero(inside)
-    owner = index // int(np.prod(rooms))
-    return torch.from_numpy(index).to(device), torch.from_numpy(owner).to(device)
+    return torch.from_numpy(np.flatnonzero(inside)).to(device)
 
 
 class _Packed:
-    """What is inside the lengths of a padded tensor, flat, as one number or one time step a row.
-
-    Samples that are not finite become zeros there, and False in `usable`.
-    """
+    """What is inside the lengths of a padded tensor, flat, as one number or one time step a row."""
 
     def __init__(self, padded: Tensor, sizes: Lengths, *lengths: Lengths) -> None:
-        count, width = padded.shape[0], 1 if len(lengths) == 2 else padded.shape[2]
+        width = 1 if len(lengths) == 2 else padded.shape[2]
         self.shape, self.index = padded.shape, None
         if int(sizes.sum()) * width == padded.numel():
-            self.usable = torch.isfinite(padded).reshape(count, -1).all(1)
-            rows, usable = padded.reshape(-1, width), self.usable[:, None, None].expand(padded.shape)
-            self.rows = torch.where(usable.reshape(-1, width), rows, 0.0).contiguous()
+            self.rows = padded.reshape(-1, width).contiguous()
             return
         rooms, places = padded.shape[1 : 1 + len(lengths)], [part.tobytes() for part in lengths]
-        self.index, owner = _places(tuple(rooms), padded.device, *places)
-        rows = padded.reshape(-1, width)[self.index]
-        bad = (~torch.isfinite(rows)).any(1).to(rows.dtype)
-        self.usable = rows.new_zeros(count).index_add_(0, owner, bad) == 0
-        self.rows = torch.where(self.usable[owner][:, None], rows, 0.0).contiguous()
+        self.index = _places(tuple(rooms), padded.device, *places)
+        self.rows = padded.reshape(-1, width)[self.index].contiguous()
 
     def rows_of(self, padded: Tensor) -> Tensor:
         """The same rows of another tensor of this shape."""
         rows = padded.to(self.rows.dtype).reshape(-1, self.rows.shape[1])
         return (rows if self.index is None else rows[self.index]).contiguous()
 
-    def unpack(self, rows: Tensor, good: Tensor) -> Tensor:
-        """A gradient of the rows in the shape of the padded tensor; NaN for samples that are not good."""
+    def unpack(self, rows: Tensor, good: Tensor | None) -> Tensor:
+        """A gradient of the rows in the shape of the padded tensor; NaN for samples that are not good.
+
+        None: those rows are NaN already.
+        """
         rows = rows.reshape(self.rows.shape)
         out = rows
         if self.index is not None:
             out = rows.new_zeros((int(np.prod(self.shape)) // rows.shape[1], rows.shape[1]))
             out[self.index] = rows
         out = out.reshape(self.shape)
-        return torch.where(good[:, None, None], out, torch.nan)
+        return out if good is None else torch.where(good[:, None, None], out, torch.nan)
 
 
 class _Batch:
@@ -156,7 +150,6 @@ class _Batch:
         else:
             self.packed = [_Packed(first, self.n, self.n), _Packed(tensors[1], self.m, self.m)]
         self.features = 1 if self.of_costs else first.shape[2]
-        self.usable = self.packed[0].usable & self.packed[-1].usable
 
 
 # --- the engine
@@ -278,15 +271,137 @@ def _solve(
                 parts[name].append(-sums.sum(1).to(batch.like.dtype))
             else:
                 parts[str(name)].append(device.tensor(buffer, buffer.count))
-    joined = {name: torch.cat([part.reshape(-1) for part in found]) for name, found in parts.items()}
-    good = _good(batch, joined["value"], gamma)
-    result = {
-        name: torch.where(good, joined[name], torch.nan) for name in {"value", "entropy"} & joined.keys()
-    }
-    places = {"x": 0, "y": -1, "alignment": 0}
-    for name in places.keys() & joined.keys():
-        result[name] = batch.packed[places[name]].unpack(joined[name], good)
+    joined = {name: _joined(found) for name, found in parts.items()}
+    known = {"value"}  # where they are NaN already
+    if not isinstance(gamma, Tensor):
+        known |= {name for name, place in (("x", 0), ("y", -1)) if batch.packed[place].index is None}
+    good = _good(joined["value"], gamma) if joined.keys() - known or isinstance(gamma, Tensor) else None
+    result = {}
+    for name, flat in joined.items():
+        mask = None if name in known and not isinstance(gamma, Tensor) else good
+        if name in ("value", "entropy"):
+            result[name] = flat if mask is None else torch.where(mask, flat, torch.nan)
+        else:
+            result[name] = batch.packed[-1 if name == "y" else 0].unpack(flat, mask)
     return result
+
+
+# --- calls that come again
+
+
+MOST_PROGRAMS = 64
+
+
+class _Noting:
+    """A `Device` on a tape; the tensors that it is given are the inputs of the program, in this order."""
+
+    def __init__(self, tape: Any) -> None:
+        self.runtime = tape
+
+    def wrap(self, tensor: Tensor) -> Buffer:
+        """As `Device.wrap`."""
+        found: Buffer = self.runtime.input(tensor.numel(), str(tensor.dtype).removeprefix("torch."))
+        return found
+
+    def tensor(self, buffer: Buffer, *shape: int) -> Tensor:
+        """There is none yet."""
+        raise NotImplementedError
+
+
+@dataclass
+class _Known:
+    """The programs of calls of the same sizes, by the methods of their pairs."""
+
+    by_methods: dict[frozenset[int] | None, Any] = field(default_factory=dict)
+    last: frozenset[int] | None = None  # the methods that the last call had
+    repeatable: bool = True
+
+
+def _solve_again(
+    device: Device, tensors: tuple[Tensor, ...], numbers: Numbers, gamma: float, wanted: set[str]
+) -> dict[str, Tensor] | None:
+    """As `_solve`, by the launches of an earlier call, for series of full lengths; None: not that simple."""
+    from ..cuda_ext._runtime import DeviceMemoryError
+
+    runtime: Any = device.runtime
+    programs: dict[Any, _Known] | None = getattr(runtime, "programs", None)
+    if programs is None or len(tensors) != 2 or not wanted <= {"x", "y"}:
+        return None
+    x, y = (tensor.contiguous() for tensor in tensors)
+    names = ("value", *sorted(wanted))
+    key = (x.dtype, x.shape, y.shape, numbers, gamma > 0, names, _asks.get())
+    known = programs.get(key)
+    if known is None:
+        while len(programs) >= MOST_PROGRAMS:
+            programs.pop(next(iter(programs)), None)
+        known = programs.setdefault(key, _Known())
+    number = runtime.constant(np.array([gamma]))
+    methods = known.last
+    while known.repeatable:
+        program = known.by_methods.get(methods)
+        if program is None:
+            program = _note(runtime, (x, y), numbers, gamma, names, methods)
+            if program is None:
+                known.repeatable = False
+                break
+            program = known.by_methods.setdefault(program.methods, program)
+        try:
+            buffers, found = program.run((x.data_ptr(), y.data_ptr(), number.pointer))
+        except DeviceMemoryError:  # there is less of it than when this was planned
+            programs.pop(key, None)
+            return None
+        known.last = found or program.methods
+        if found is None or found <= program.methods:
+            break
+        methods = found
+    if not known.repeatable:
+        return None
+    shapes = {"value": x.shape[:1], "x": x.shape, "y": y.shape}
+    return {name: buffer.tensor.view(shapes[name]) for name, buffer in zip(names, buffers, strict=True)}
+
+
+def _note(
+    runtime: Any,
+    tensors: tuple[Tensor, ...],
+    numbers: Numbers,
+    gamma: float,
+    names: tuple[str, ...],
+    methods: frozenset[int] | None,
+) -> Any:
+    """The program of these calls, for pairs of these methods; None where the work comes in several pieces."""
+    from ..cuda_ext import _plan
+    from ..cuda_ext._data import possible_methods
+    from ..cuda_ext._pairs import group_gradient, listed_values, paired_values
+    from ..cuda_ext._tape import NotRepeatableError, Program, Tape
+
+    tape = Tape(runtime)
+    noting = _Noting(tape)
+    batch = _Batch(tensors, None, None, numbers.band, numbers.band_parameter)
+    kernels = _kernels(noting, np.dtype(str(batch.like.dtype).removeprefix("torch.")), numbers, gamma)
+    asks = kernels.look
+    if methods is None:
+        methods = frozenset(kernels.likely if asks else possible_methods(kernels.likely, kernels.store))
+    kernels.assumed = sorted(methods)
+    dim, wanted = _plan.dim_of_pairs(batch.features, numbers.cost), set(names[1:])
+    groups = list(_groups(kernels, batch, dim, wanted))
+    if len(groups) > 1:
+        return None
+    try:
+        problem = _problem(noting, kernels, batch, 0, batch.count, dim)
+        kernels.gammas = tape.input(1, np.float64)
+        if wanted:
+            chosen: Any = wanted
+            found: Any = group_gradient(kernels, problem, chosen, groups[0].budget)
+        else:
+            found = {"value": (paired_values if dim else listed_values)(kernels, problem, groups[0].budget)}
+    except NotRepeatableError:
+        return None
+    return Program(tape, [found[name] for name in names], kernels.seen if asks else None, methods)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """One after the other, flat."""
+    return parts[0].reshape(-1) if len(parts) == 1 else torch.cat([part.reshape(-1) for part in parts])
 
 
 def _change(
@@ -326,7 +441,7 @@ def _change(
         for name, buffer in found.items():
             parts[name].append(device.tensor(buffer, buffer.count))
     joined = {name: torch.cat(found) for name, found in parts.items()}
-    good = _good(batch, joined["value"], gamma)
+    good = _good(joined["value"], gamma)
     places = {"x": 0, "y": -1, "costs": 0}
     result = {name: batch.packed[places[name]].unpack(joined[name], good) for name in places.keys() & asked}
     if "gamma" in wanted:
@@ -336,9 +451,9 @@ def _change(
     return result
 
 
-def _good(batch: _Batch, values: Tensor, gamma: float | Tensor) -> Tensor:
-    """Samples with a result; their values are NaN where the costs overflow."""
-    good = batch.usable & ~values.isnan()
+def _good(values: Tensor, gamma: float | Tensor) -> Tensor:
+    """Samples with a result; values are NaN where numbers are not finite, or costs overflow."""
+    good = ~values.isnan()
     return good & torch.isfinite(gamma) & (gamma > 0) if isinstance(gamma, Tensor) else good
 
 
@@ -366,6 +481,10 @@ def _by_gamma(
     def solve(
         tensors: tuple[Tensor, ...], directions: Tensors | None, gamma: float | Tensor
     ) -> dict[str, Tensor]:
+        if directions is None and x_lengths is None and y_lengths is None and isinstance(gamma, float):
+            found = _solve_again(device, tensors, numbers, gamma, wanted)
+            if found is not None:
+                return found
         batch = _Batch(tensors, x_lengths, y_lengths, numbers.band, numbers.band_parameter)
         if directions is None:
             return _solve(device, batch, numbers, gamma, wanted)
@@ -503,13 +622,11 @@ def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
         check_band_of_pairs(shapes[0], shapes[-1], lengths[0], lengths[-1], numbers.band_parameter)
     number = float(gamma) if gammas is None else _one_gamma(gammas, x)
     kernels = _kernels(device, np.dtype(str(x.dtype).removeprefix("torch.")), numbers, number)
-    usable, series = [], []
+    series = []
     for batch, given in zip((x, y), lengths, strict=False):
         assert batch is not None
         steps = np.full(batch.shape[:1], batch.shape[1]) if given is None else given.numpy()
-        packed = _Packed(batch, steps, steps)
-        usable.append(packed.usable)
-        series.append(_series(device, kernels, packed, steps, batch.shape[2]))
+        series.append(_series(device, kernels, _Packed(batch, steps, steps), steps, batch.shape[2]))
     for window, listed, buffers in device_values(kernels, series[0], None if y is None else series[1]):
         values = torch.cat([device.tensor(buffer, buffer.count) for buffer in buffers])
         i, j = slice(window.first_x, window.last_x), slice(window.first_y, window.last_y)
@@ -521,10 +638,9 @@ def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
         block[...] = values.view(window.shape)
         if y is None and not window.upper:
             out[j, i] = block.T
-    good = usable[0][:, None] & usable[-1][None, :]
     if isinstance(number, Tensor):
-        good = good & torch.isfinite(number) & (number > 0)
-    return torch.where(good, out, torch.nan)
+        out = torch.where(torch.isfinite(number) & (number > 0), out, torch.nan)
+    return out
 
 
 @lru_cache(maxsize=8)
@@ -537,12 +653,21 @@ def _above(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 # --- registration
 
 
+_gpus: dict[torch.device, Gpu] = {}
+
+
 def _on_gpu(operator: Callable[..., Any], tensor: Tensor, *arguments: Any) -> Any:
-    return operator(Gpu(tensor), tensor, *arguments)
+    gpu = _gpus.get(tensor.device)
+    if gpu is None:
+        gpu = _gpus[tensor.device] = Gpu(tensor)
+    return operator(gpu, tensor, *arguments)
+
+
+soft_dtw_on_gpu = partial(_on_gpu, soft_dtw)
 
 
 _KERNELS: dict[str, Callable[..., Any]] = {
-    "soft_dtw": partial(_on_gpu, soft_dtw),
+    "soft_dtw": soft_dtw_on_gpu,
     "soft_dtw_of_costs": partial(_on_gpu, soft_dtw_of_costs),
     "soft_dtw_second_order": partial(_on_gpu, soft_dtw_second_order),
     "soft_dtw_of_costs_second_order": partial(_on_gpu, soft_dtw_of_costs_second_order),

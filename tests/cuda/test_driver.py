@@ -27,6 +27,7 @@ def prototypes(*names: str) -> dict[str, list[str]]:
 def kind_of(type_: str) -> type:
     """How an argument of a C type is passed."""
     numbers = {"int": ctypes.c_int, "unsigned int": ctypes.c_uint, "size_t": ctypes.c_size_t}
+    numbers |= {"unsigned char": ctypes.c_ubyte, "CUdeviceptr": ctypes.c_uint64}
     enumerations = ("CUdevice", "CUresult", "CUfunction_attribute")  # and handles are pointers
     return ctypes.c_int if type_ in enumerations else numbers.get(type_, ctypes.c_void_p)
 
