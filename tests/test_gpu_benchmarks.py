@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_gpu import plugged_in
 
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "gpu"
 
@@ -250,6 +252,51 @@ def test_a_machine_with_nothing_but_python(
     monkeypatch.setenv("PATH", str(tmp_path))  # no git, no nvidia-smi
     info = script("_clock").machine(tmp_path, True, None)
     assert (info["commit"], info["gpu"], info["driver"]) == ("unknown", "GPU", None)
+
+
+class TimedEvent:
+    """As torch's: a millisecond passes from one to the next."""
+
+    made = itertools.count()
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self) -> None:
+        self.at = float(next(self.made))
+
+    def elapsed_time(self, other: TimedEvent) -> float:
+        return other.at - self.at
+
+
+def test_what_is_measured_on_a_gpu(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a stand-in that computes nothing: what is asked of torch is there, and no launch is missed."""
+    import sktime_sdtw
+    from sktime_sdtw import _engine
+
+    clock = script("_clock")
+    monkeypatch.setattr(_engine, "_check_values", lambda *_: None)
+    x = np.ones((3, 20, 64), np.float32)
+    with plugged_in(monkeypatch, tmp_path) as torch:
+        torch.cuda.Event = TimedEvent
+        for name in ("synchronize", "reset_peak_memory_stats"):
+            setattr(torch.cuda, name, lambda: None)
+        for number, name in enumerate(("memory_allocated", "memory_reserved"), 1):
+            setattr(torch.cuda, name, lambda number=number: number)
+            setattr(torch.cuda, f"max_{name}", lambda number=number: 10 * number)
+
+        def call() -> Any:
+            return sktime_sdtw.paired_soft_dtw_gradient(x, x, wrt=("x", "y"), device="cuda:0")
+
+        times = clock.measure(call, True, seconds=0.01)
+        assert (times["device_s"], times["repeats"]) == (1e-3, 7)
+        torch.library.launches.clear()
+        kernels = clock.kernel_seconds(call, True)
+        assert kernels["launches"] == len(torch.library.launches) / 3 > 0
+        assert kernels["all"] == pytest.approx(1e-3 * kernels["launches"])
+        assert kernels["all"] == pytest.approx(sum(kernels.values()) - kernels["all"] - kernels["launches"])
+        assert {"ranges", "classify"} <= kernels.keys()
+        assert clock.peak_bytes(lambda: call, True) == {"allocated": 9, "reserved": 18}
 
 
 def test_wrong_numbers_are_seen(script: Any) -> None:
