@@ -271,6 +271,8 @@ class TimedEvent:
 
 def test_what_is_measured_on_a_gpu(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a stand-in that computes nothing: what is asked of torch is there, and no launch is missed."""
+    from sktime_sdtw.cuda_ext._runtime import cuda_runtime
+
     import sktime_sdtw
     from sktime_sdtw import _engine
 
@@ -291,7 +293,10 @@ def test_what_is_measured_on_a_gpu(script: Any, tmp_path: Path, monkeypatch: pyt
         times = clock.measure(call, True, seconds=0.01)
         assert (times["device_s"], times["repeats"]) == (1e-3, 7)
         torch.library.launches.clear()
-        kernels = clock.kernel_seconds(call, True)
+        programs, seen = cuda_runtime(0).programs, []
+        kernels = clock.kernel_seconds(lambda: (seen.append(cuda_runtime(0).programs), call()), True)
+        assert seen == [None] * 3  # calls of tensors that came before would not launch one by one
+        assert cuda_runtime(0).programs is programs
         assert kernels["launches"] == len(torch.library.launches) / 3 > 0
         assert kernels["all"] == pytest.approx(1e-3 * kernels["launches"])
         assert kernels["all"] == pytest.approx(sum(kernels.values()) - kernels["all"] - kernels["launches"])
