@@ -71,7 +71,8 @@ class KernelProblem:
     def sizes(self) -> Sizes:
         """Of the largest pair."""
         points = int(self.static == POINTS)
-        return Sizes(self.x_length - points, self.y_length - points, self.x_order, self.y_order)
+        steps = self.x_length - points, self.y_length - points
+        return Sizes(*steps, self.x_order, self.y_order, self.channels)
 
     @property
     def factor(self) -> float:

@@ -16,12 +16,13 @@ SWEEP_WARPS = 32  # of a multiprocessor, at most: more find no room
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the largest pair: steps of x and of y, and how often each of them is cut in two."""
+    """Of the largest pair: steps of x and of y, how often each of them is cut in two, and channels."""
 
     rows: int
     cols: int
     x_order: int
     y_order: int
+    channels: int = 1
 
     @property
     def units(self) -> int:
@@ -78,8 +79,10 @@ class Chunks:
 def choose_chunks(sizes: Sizes, n_pairs: int, itemsize: int, gradient: bool) -> Chunks:
     """All strips of as many pairs as scratch has room for; of a large pair, some strips after the other."""
     room = SCRATCH_BYTES // itemsize
-    # Gradients need a plain matrix beside the table, and a row that goes up from strip to strip.
-    more = (sizes.rows + 1) * (sizes.cols + 1) + sizes.width if gradient else 0
+    more = 0
+    if gradient:  # a plain matrix beside the table, a row that goes up from strip to strip, the results
+        results = (sizes.rows + sizes.cols + 2) * sizes.channels
+        more = (sizes.rows + 1) * (sizes.cols + 1) + sizes.width + results
     pair = sizes.strips * sizes.strip_numbers + 2 * sizes.edge_numbers(gradient) + more
     if pair <= room:
         return Chunks(max(1, min(n_pairs, room // pair)), sizes.strips)

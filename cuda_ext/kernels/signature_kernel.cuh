@@ -119,8 +119,7 @@ DEVICE void wait_for(const int *flag, int &seen, int wanted) {
 template <class Keep>
 DEVICE REAL sweep_strip(const Layout &layout, const REAL *table, int cols, const Edge &above, const int *ready,
                         const Edge &below, int *done, Keep &&keep) {
-    const int l = lane(), cells = 1 << layout.y_order, mask = cells - 1;
-    const int width = cols << layout.y_order, slots = cols + ((31 + mask) >> layout.y_order);
+    const int l = lane(), width = cols << layout.y_order, mask = (1 << layout.y_order) - 1;
     REAL left[ROWS], c1[ROWS], c2[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
@@ -128,63 +127,59 @@ DEVICE REAL sweep_strip(const Layout &layout, const REAL *table, int cols, const
         c1[r] = c2[r] = 0;
     }
     REAL corner = 1, last = 1, last_step = 0, edge = 1, edge_step = 0, result = 1;
-    int seen = 0, s = 0;
+    int seen = 0;
     Increments<false> increments(layout, table, cols);
-#pragma unroll 4
-    for (int slot = 0; slot < slots; ++slot) {
-        increments.advance();
-#pragma unroll 1
-        for (int cell = 0; cell < cells; ++cell, ++s) {
-            const int col = s - l;
-            REAL up = shuffle_up(last, 1), step = shuffle_up(last_step, 1);
-            if (above.values) {
-                if ((s & 31) == 0 && s < width) {  // of 32 columns at once
-                    wait_for(ready, seen, minimum(s + 32, width));
-                    if (s + l < width) {
-                        edge = above.values[s + l];
-                        edge_step = above.steps[s + l];
-                    }
-                }
-                const REAL first = shuffle(edge, s & 31), first_step = shuffle(edge_step, s & 31);
-                if (l == 0) {
-                    up = first;
-                    step = first_step;
-                }
-            } else if (l == 0) {
-                up = 1;
-                step = 0;
-            }
-            if ((s & mask) == (l & mask)) {
-#pragma unroll
-                for (int r = 0; r < ROWS; ++r) {
-                    c2[r] = increments.here[r] * increments.here[r];
-                    c1[r] = fused(increments.here[r], ROOT_3, c2[r]);
+    for (int s = 0; s < width + 31; ++s) {
+        if ((s & mask) == 0) increments.advance();
+        const int col = s - l;
+        REAL up = shuffle_up(last, 1), step = shuffle_up(last_step, 1);
+        if (above.values) {
+            if ((s & 31) == 0 && s < width) {  // of 32 columns at once
+                wait_for(ready, seen, minimum(s + 32, width));
+                if (s + l < width) {
+                    edge = above.values[s + l];
+                    edge_step = above.steps[s + l];
                 }
             }
-            // Before its first column a lane has increments of zero, which change nothing.
-            REAL diagonal = corner;
-            corner = up;
+            const REAL first = shuffle(edge, s & 31), first_step = shuffle(edge_step, s & 31);
+            if (l == 0) {
+                up = first;
+                step = first_step;
+            }
+        } else if (l == 0) {
+            up = 1;
+            step = 0;
+        }
+        if ((col & mask) == 0) {
 #pragma unroll
             for (int r = 0; r < ROWS; ++r) {
-                const REAL before = left[r];
-                // The small terms first: each alone could be less than half of the last digit of a step, and lost.
-                step += fused(c1[r], before, fused(c1[r], up, c2[r] * diagonal));
-                left[r] = before + step;
-                diagonal = before;
-                up = left[r];
+                c2[r] = increments.here[r] * increments.here[r];
+                c1[r] = fused(increments.here[r], ROOT_3, c2[r]);
             }
-            last = up;
-            last_step = step;
-            if (col < 0 || col >= width) continue;
-            keep(s, left);
-            if (l < 31) continue;
-            if (below.values) {
-                below.values[col] = last;
-                below.steps[col] = last_step;
-                if (done && ((col & 31) == 31 || col == width - 1)) store_release(done, col + 1);
-            }
-            if (col == width - 1) result = last;
         }
+        // Before its first column a lane has increments of zero, which change nothing.
+        REAL diagonal = corner;
+        corner = up;
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            const REAL before = left[r];
+            // The small terms first: each alone could be less than half of the last digit of a step, and lost.
+            step += fused(c1[r], before, fused(c1[r], up, c2[r] * diagonal));
+            left[r] = before + step;
+            diagonal = before;
+            up = left[r];
+        }
+        last = up;
+        last_step = step;
+        if (col < 0 || col >= width) continue;
+        keep(s, left);
+        if (l < 31) continue;
+        if (below.values) {
+            below.values[col] = last;
+            below.steps[col] = last_step;
+            if (done && ((col & 31) == 31 || col == width - 1)) store_release(done, col + 1);
+        }
+        if (col == width - 1) result = last;
     }
     return result;
 }

@@ -15,7 +15,7 @@ KERNEL void __launch_bounds__(64)
                              int64 n_y, REAL *nodes, REAL *flow) {
     const Pairs pairs = {x_steps, y_steps, first_x, first_y, width, upper};
     const Layout layout = {x_order, y_order, max_cols, strip_end - strip_begin};
-    const int l = lane(), cells = 1 << y_order, mask = cells - 1;
+    const int l = lane(), mask = (1 << y_order) - 1;
     const int sharing = x_order > 2 ? 1 << (x_order - 2) : 1, place = l % sharing;  // lanes of a step of x
     Four *const own = (Four *)nodes + warp_index() * (((max_cols << y_order) + 31) * 32);
     for (;;) {
@@ -69,73 +69,68 @@ KERNEL void __launch_bounds__(64)
         load(grid_cols - 1, here);
         load(grid_cols - 2, ahead);
         REAL handed_up = 0, sum_so_far = 0, edge_flow = 0;
-        int seen = 0, s = 0;
+        int seen = 0;
         Increments<true> increments(layout, strip_table, cols);
-        const int slots = cols + ((31 + mask) >> y_order);
-#pragma unroll 4
-        for (int slot = 0; slot < slots; ++slot) {
-            increments.advance();
-#pragma unroll 1
-            for (int cell = 0; cell < cells; ++cell, ++s) {
-                const int col = grid_cols - 1 - (s - (31 - l));
-                REAL below = shuffle_down(handed_up, 1);
-                const REAL sum_below = shuffle_down(sum_so_far, 1);
-                if (has_below) {
-                    if ((s & 31) == 0 && s < grid_cols) {
-                        wait_for(ready, seen, minimum(s + 32, grid_cols));
-                        if (s + l < grid_cols) edge_flow = flow_row[grid_cols - 1 - s - l];
-                    }
-                    const REAL first = shuffle(edge_flow, s & 31);
-                    if (l == 31) below = first;
-                } else if (l == 31) {
-                    below = 0;
+        for (int s = 0; s < grid_cols + 31; ++s) {
+            if ((s & mask) == 0) increments.advance();
+            const int col = grid_cols - 1 - (s - (31 - l));
+            REAL below = shuffle_down(handed_up, 1);
+            const REAL sum_below = shuffle_down(sum_so_far, 1);
+            if (has_below) {
+                if ((s & 31) == 0 && s < grid_cols) {
+                    wait_for(ready, seen, minimum(s + 32, grid_cols));
+                    if (s + l < grid_cols) edge_flow = flow_row[grid_cols - 1 - s - l];
                 }
-                if (col >= grid_cols || col < 0) continue;
-#pragma unroll
-                for (int r = 0; r <= ROWS; ++r) left[r] = ahead[r];
-                load(col - 2, ahead);
-                const bool enters = (s & mask) == ((31 - l) & mask);  // another step of y
-#pragma unroll
-                for (int back = 0; back < ROWS; ++back) {
-                    const int r = ROWS - 1 - back;
-                    const REAL before = f[r], right2 = c2[r], step = fused(c1[r], before, below);
-                    if (enters) {
-                        g[r] = increments.here[r];
-                        c2[r] = g[r] * g[r];
-                        c1[r] = fused(g[r], ROOT_3, c2[r]);
-                    }
-                    f[r] = before + step;
-                    below = step + fused(c1[r], f[r], right2 * before);
-                    const REAL sides = left[r + 1] + here[r];
-                    const REAL slope = fused(g[r], (sides + left[r]) * (REAL)1.1547005383792515290, sides);
-                    sums[r] = fused(f[r], slope, sums[r]);
-                }
-                handed_up = below;
-#pragma unroll
-                for (int r = 0; r <= ROWS; ++r) here[r] = left[r];
-                if (l == 0 && strip > 0) {
-                    flow_row[col] = handed_up;
-                    const int count = grid_cols - col;
-                    if ((count & 31) == 0 || col == 0) store_release(progress + task, count);
-                }
-                if ((col & mask) != 0) continue;
-                REAL *const to = strip_table + layout.place((l * ROWS) >> x_order, col >> y_order);
-                if (x_order == 0) {
-                    Four four;
-#pragma unroll
-                    for (int r = 0; r < ROWS; ++r) four.v[r] = sums[r];
-                    *(Four *)to = four;
-                } else if (x_order == 1) {
-                    to[0] = sums[0] + sums[1];
-                    to[1] = sums[2] + sums[3];
-                } else {
-                    sum_so_far = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-                    if (place < sharing - 1) sum_so_far += sum_below;
-                    if (place == 0) *to = sum_so_far;
-                }
-#pragma unroll
-                for (int r = 0; r < ROWS; ++r) sums[r] = 0;
+                const REAL first = shuffle(edge_flow, s & 31);
+                if (l == 31) below = first;
+            } else if (l == 31) {
+                below = 0;
             }
+            if (col >= grid_cols || col < 0) continue;
+#pragma unroll
+            for (int r = 0; r <= ROWS; ++r) left[r] = ahead[r];
+            load(col - 2, ahead);
+            const bool enters = ((col + 1) & mask) == 0;  // another step of y
+#pragma unroll
+            for (int back = 0; back < ROWS; ++back) {
+                const int r = ROWS - 1 - back;
+                const REAL before = f[r], right2 = c2[r], step = fused(c1[r], before, below);
+                if (enters) {
+                    g[r] = increments.here[r];
+                    c2[r] = g[r] * g[r];
+                    c1[r] = fused(g[r], ROOT_3, c2[r]);
+                }
+                f[r] = before + step;
+                below = step + fused(c1[r], f[r], right2 * before);
+                const REAL sides = left[r + 1] + here[r];
+                const REAL slope = fused(g[r], (sides + left[r]) * (REAL)1.1547005383792515290, sides);
+                sums[r] = fused(f[r], slope, sums[r]);
+            }
+            handed_up = below;
+#pragma unroll
+            for (int r = 0; r <= ROWS; ++r) here[r] = left[r];
+            if (l == 0 && strip > 0) {
+                flow_row[col] = handed_up;
+                const int count = grid_cols - col;
+                if ((count & 31) == 0 || col == 0) store_release(progress + task, count);
+            }
+            if ((col & mask) != 0) continue;
+            REAL *const to = strip_table + layout.place((l * ROWS) >> x_order, col >> y_order);
+            if (x_order == 0) {
+                Four four;
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r) four.v[r] = sums[r];
+                *(Four *)to = four;
+            } else if (x_order == 1) {
+                to[0] = sums[0] + sums[1];
+                to[1] = sums[2] + sums[3];
+            } else {
+                sum_so_far = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+                if (place < sharing - 1) sum_so_far += sum_below;
+                if (place == 0) *to = sum_so_far;
+            }
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r) sums[r] = 0;
         }
     }
 }
