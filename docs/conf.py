@@ -29,6 +29,11 @@ html_theme_options = {"navigation_with_keys": True}
 templates_path = ["_templates"]
 autosummary_generate = True
 autosummary_imported_members = True
+# Where file names do not tell capitals from small letters, a module would lie in the place of its function.
+autosummary_filename_map = {
+    f"sktime_sdtw.signatures.{name}": f"sktime_sdtw.signatures.{name}_module"
+    for name in ("Signature", "LogSignature")
+}
 autodoc_typehints = "none"  # numpydoc's sections say it better
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
