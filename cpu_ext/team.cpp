@@ -48,6 +48,7 @@ class Helper {
   public:
     // From here it does not leave until it has had work, or is dismissed. Throws where the system gives no thread.
     void hire() {
+        if (turn(State::idle, State::hired)) return;
         const std::lock_guard lock(mutex_);
         if (state_ == State::away) {
             const BlockSignals guard;
@@ -55,23 +56,22 @@ class Helper {
         }
         state_ = State::hired;
     }
-    void dismiss() {
-        const std::lock_guard lock(mutex_);
-        if (state_ == State::hired) state_ = State::idle;
-    }
+    void dismiss() { turn(State::hired, State::idle); }
     void give(Call call, void *work, int thread) {
         call_ = call, work_ = work, thread_ = thread;
         change(State::working);
     }
     void await() {
-        look([this] { return state_ != State::working; });
+        auto done = [this] { return state_ != State::working; };
+        if (look(done)) return;
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return state_ != State::working; });
+        changed_.wait(lock, done);
     }
 
   private:
     enum class State { away, idle, hired, working };
 
+    bool turn(State from, State to) { return state_.compare_exchange_strong(from, to); }
     void change(State state) {
         {
             const std::lock_guard lock(mutex_);
@@ -79,27 +79,27 @@ class Helper {
         }
         changed_.notify_all();
     }
-    template <class Until> static void look(Until until) {
+    // Whether it has come to pass. Who has seen it takes no lock: the other one still holds it then, as a rule.
+    template <class Until> static bool look(Until until) {
         constexpr auto patience = std::chrono::microseconds(200);
         const auto begin = std::chrono::steady_clock::now();
         do {
             for (int i = 0; i < 64; ++i) {
-                if (until()) return;
+                if (until()) return true;
                 pause_briefly();
             }
         } while (std::chrono::steady_clock::now() - begin < patience);
+        return false;
     }
     void serve() {
         constexpr auto patience = std::chrono::milliseconds(100);
         auto has_work = [this] { return state_ == State::working; };
         for (;;) {
-            look(has_work);
-            {
+            if (!look(has_work)) {
                 std::unique_lock lock(mutex_);
                 if (!changed_.wait_for(lock, patience, has_work)) {
-                    if (state_ == State::hired) continue;
-                    state_ = State::away;
-                    return;
+                    if (turn(State::idle, State::away)) return;
+                    continue;
                 }
             }
             call_(work_, thread_);

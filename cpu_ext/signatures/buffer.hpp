@@ -11,13 +11,15 @@
 namespace sdtw::signatures {
 
 // Blocks of calls that are over, for those to come: the system gives fresh memory page by page, and a page costs as much
-// as much of the work that is done in it. No locks, so that a fork leaves nothing locked.
+// as much of the work that is done in it. A thread looks first where it has left its own, which its cache still holds.
+// No locks, so that a fork leaves nothing locked.
 class KeptBlocks {
   public:
     static void *take(std::size_t bytes) {
         if (bytes < least) return ::operator new(bytes, align);
         const std::size_t size = std::bit_ceil(bytes);
-        for (auto &place : places) {
+        for (unsigned i = 0; i < n_places; ++i) {
+            std::atomic<std::uintptr_t> &place = nearby(i);
             std::uintptr_t found = place.load(std::memory_order_relaxed);
             if ((found & mask) != kind(size)) continue;
             if (!place.compare_exchange_strong(found, 0, std::memory_order_acquire)) continue;
@@ -30,10 +32,10 @@ class KeptBlocks {
     static void give(void *block, std::size_t bytes) noexcept {
         const std::size_t size = std::bit_ceil(bytes);
         if (bytes >= least && kept.fetch_add(size) + size <= most) {
-            for (auto &place : places) {
+            for (unsigned i = 0; i < n_places; ++i) {
                 std::uintptr_t empty = 0;
                 const auto block_of_kind = reinterpret_cast<std::uintptr_t>(block) | kind(size);
-                if (place.compare_exchange_strong(empty, block_of_kind, std::memory_order_release)) return;
+                if (nearby(i).compare_exchange_strong(empty, block_of_kind, std::memory_order_release)) return;
             }
         }
         if (bytes >= least) kept -= size;
@@ -46,8 +48,15 @@ class KeptBlocks {
     static constexpr std::uintptr_t mask = 63;  // where a block's address has room for what kind it is
     static std::uintptr_t kind(std::size_t size) { return static_cast<std::uintptr_t>(std::countr_zero(size)); }
 
+    static std::atomic<std::uintptr_t> &nearby(unsigned i) {
+        static thread_local const unsigned home = 16 * threads++;
+        return places[(home + i) % n_places];
+    }
+
+    static constexpr unsigned n_places = 64;
     static inline std::atomic<std::size_t> kept{0};
-    static inline std::atomic<std::uintptr_t> places[32] = {};
+    static inline std::atomic<std::uintptr_t> places[n_places] = {};
+    static inline std::atomic<unsigned> threads{0};
 };
 
 // Numbers without values, aligned to a vector.

@@ -17,13 +17,15 @@ inline int team_size(int n_threads, Index units, double work) {
     return std::max(1, static_cast<int>(most));
 }
 
-// Calls work(scratch, unit) for all units.
+// Calls work(scratch, unit) for all units. Thread i begins with unit i: what the units of the last call and of the last
+// step left in its cache is still there.
 template <class T, class Work>
 void share(int n_threads, Index units, double cost, Index scratch_size, std::atomic<bool> &stop, Work &&work) {
-    std::atomic<Index> next{0};
-    run_team(team_size(n_threads, units, cost), stop, [&](int) {
+    const int team = team_size(n_threads, units, cost);
+    std::atomic<Index> next{team};
+    run_team(team, stop, [&](int thread) {
         Buffer<T> scratch(scratch_size);
-        for (Index i; !stop && (i = next++) < units;) work(scratch.data(), i);
+        for (Index i = thread; !stop && i < units; i = next++) work(scratch.data(), i);
     });
 }
 
