@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..functional._cuda import Device, Gpu, _asks
+from ..functional._cuda_batches import Device, Gpu
+from ..functional._library import ASKS
 from ._feasible import no_warp
 from ._solver import NO_WARP
 
@@ -74,7 +75,7 @@ def forward(
 
     warping, room = _problem(device, tensors, x_lengths, lengths)
     try:
-        found = solve(device.runtime, warping, _settings(*settings), room, n_grid, look=_asks.get())
+        found = solve(device.runtime, warping, _settings(*settings), room, n_grid, look=ASKS.get())
     except UnsolvedPairError as error:
         if error.status != NO_WARP:
             raise

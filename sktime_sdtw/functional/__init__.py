@@ -3,7 +3,7 @@
 from . import _cpu as _cpu  # registers the operators
 from . import _cuda as _cuda
 from ._barycenter import soft_dtw_barycenter
-from ._cuda import capturable
+from ._cuda_problems import capturable
 from ._dilate import shape_and_time
 from ._pairwise import cdist_soft_dtw, cdist_soft_dtw_divergence
 from ._soft_dtw import dtw, soft_dtw, soft_dtw_alignment, soft_dtw_divergence

@@ -44,7 +44,7 @@ def device_of(x: Tensor) -> Device | None:
         raise NotImplementedError(
             f"Signatures are computed on the CPU and on GPUs by CUDA. Got a tensor on {x.device}."
         )
-    from ..functional._cuda import Gpu
+    from ..functional._cuda_batches import Gpu
 
     return Gpu(x)
 

@@ -13,7 +13,7 @@ pytest.importorskip("cuda.core", reason="kernels are compiled through it")
 from cuda_emulation import EmulatedRuntime  # noqa: E402
 from sktime_sdtw.cuda_ext import _plan  # noqa: E402
 
-from sktime_sdtw.functional import _cpu, _cuda  # noqa: E402
+from sktime_sdtw.functional import _cpu, _cuda, capturable  # noqa: E402
 
 
 class EmulatedDevice:
@@ -135,7 +135,7 @@ def test_all_pairs(device, monkeypatch, dtype, features, cost, band, few):
             (x, None, None, None, *rest),
             (x, None, LENGTHS[0], None, *rest),
         ):
-            with contextlib.nullcontext() if few else _cuda.capturable():
+            with contextlib.nullcontext() if few else capturable():
                 same([_cuda.cdist(device, *call)], [_cpu.cdist(*call)], dtype)
 
 
@@ -161,7 +161,7 @@ def test_calls_that_ask_the_device_nothing(device, wanted):
     call = (x, y, None, None, None, 0.5, 0, 1.0, 0, 0.0, wanted)
     asked = _cuda.soft_dtw(device, *call)
     before = len(device.runtime.launches)
-    with _cuda.capturable():
+    with capturable():
         found = _cuda.soft_dtw(device, *call)
     sweeps = [spec for spec, *_ in device.runtime.launches[before:] if spec.entry == "sweep"]
     assert {dict(spec.defines)["REAL"] for spec in sweeps} == {"float", "double"}

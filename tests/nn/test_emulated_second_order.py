@@ -14,7 +14,7 @@ pytest.importorskip("cuda.core", reason="kernels are compiled through it")
 from cuda_emulation import EmulatedRuntime  # noqa: E402
 from sktime_sdtw.cuda_ext import _plan, _second_order  # noqa: E402
 
-from sktime_sdtw.functional import _cpu, _cuda, _library  # noqa: E402
+from sktime_sdtw.functional import _cpu, _cuda, _library, capturable  # noqa: E402
 
 
 class EmulatedDevice:
@@ -302,7 +302,7 @@ def test_calls_that_ask_the_device_nothing(device, gammas):
     call = (x, y, None, None, gammas, 0.5, 0, 1.0, 0, 0.0, *directions, 3)
     asked = _cuda.soft_dtw_second_order(device, *call)
     before, runtime.count = len(runtime.launches), 0
-    with _cuda.capturable():
+    with capturable():
         found = _cuda.soft_dtw_second_order(device, *call)
     assert runtime.count == 3  # which stand for sharing memory
     sweeps = [spec for spec, *_ in runtime.launches[before:] if spec.entry == "second_order_sweep"]

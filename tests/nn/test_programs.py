@@ -19,7 +19,7 @@ from fake_gpu import FakeDriver, Stream  # noqa: E402
 from sktime_sdtw.cuda_ext import _compile, _driver, _plan, _runtime, _tape  # noqa: E402
 from sktime_sdtw.cuda_ext._cache import Binary  # noqa: E402
 
-from sktime_sdtw.functional import _cpu, _cuda, capturable  # noqa: E402
+from sktime_sdtw.functional import _cpu, _cuda, _cuda_again, _cuda_batches, capturable  # noqa: E402
 
 
 class AtOnce(Stream):
@@ -55,7 +55,7 @@ class Machine:
         self.runtime = OnHost()
         self.wrap = self.runtime.wrap
 
-    tensor = _cuda.Gpu.tensor
+    tensor = _cuda_batches.Gpu.tensor
 
     def solve(self, x, y, gamma, wanted=3, cost=0, band=(0, 0.0)):
         return _cuda.soft_dtw(self, x, y, None, None, None, gamma, cost, 1.0, *band, wanted)
@@ -250,7 +250,7 @@ def test_many_threads(machine):
 
 
 def test_old_programs_are_forgotten(machine, monkeypatch):
-    monkeypatch.setattr(_cuda, "MOST_PROGRAMS", 2)
+    monkeypatch.setattr(_cuda_again, "MOST_PROGRAMS", 2)
     for steps in (4, 5, 6, 4):
         check(machine, series(1, steps, 1), series(1, 3, 1, 1), 1.0)
         assert len(machine.runtime.programs) <= 2
