@@ -73,8 +73,9 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
     The kernel is positive definite, as an inner product; the error of the grid need not be, and is divided by
     4 by each further `refinement`. The work is n_samples · n_samples_fit tables of length × length.
 
-    Gaussian processes of scikit-learn take no precomputed kernel: `KernelRidge(kernel="precomputed")` after
-    this transformer gives their mean, `KernelPCA(kernel="precomputed")` features for them.
+    Gaussian processes of scikit-learn take no precomputed kernel. With `KernelPCA(kernel="precomputed")`
+    between this transformer and a `GaussianProcessRegressor` whose kernel is `DotProduct`, the process is that
+    of the centred signature kernel.
 
     References
     ----------

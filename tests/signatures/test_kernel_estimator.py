@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import KernelPCA
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KernelCenterer
 from sklearn.svm import SVC
 
 from sktime_sdtw import SignatureKernel
@@ -96,6 +99,21 @@ def test_other_kernel_machines():
     ).size
     gram = SignatureKernel(refinement=2).fit_transform(X)
     assert KernelPCA(3, kernel="precomputed").fit_transform(gram).shape == (16, 3)
+
+
+def test_gaussian_process():
+    """Its features by KernelPCA make a linear Gaussian process one of the centred kernel."""
+    X, _ = series(16, features=1)
+    y, train, test = X[:, -1, 0] - X[:, 0, 0], slice(10), slice(10, 16)
+    process = GaussianProcessRegressor(DotProduct(sigma_0=0, sigma_0_bounds="fixed"), alpha=0.1)
+    model = make_pipeline(SignatureKernel(), KernelPCA(kernel="precomputed"), process).fit(X[train], y[train])
+    mean, deviation = model.predict(X[test], return_std=True)
+    kernel, centerer = SignatureKernel().fit(X[train]), KernelCenterer()
+    gram = centerer.fit_transform(kernel.transform(X[train]))
+    across = centerer.transform(kernel.transform(X[test]))
+    expected = across @ np.linalg.solve(gram + 0.1 * np.eye(10), y[train])
+    np.testing.assert_allclose(mean, expected, rtol=1e-6, atol=1e-8)
+    assert (deviation > 0).all()
 
 
 def test_copies_names_and_output():

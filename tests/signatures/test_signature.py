@@ -69,18 +69,21 @@ def test_definition(shape, dtype):
     inverse=st.booleans(),
     initial=st.booleans(),
     scalar=st.booleans(),
+    dtype=st.sampled_from([np.float32, np.float64]),
     seed=st.integers(0, 2**31),
 )
-def test_all_arguments(batch, length, channels, depth, inverse, initial, scalar, seed):
+def test_all_arguments(batch, length, channels, depth, inverse, initial, scalar, dtype, seed):
     rng = np.random.default_rng(seed)
-    x, base = rng.normal(size=(batch, length, channels)), rng.normal(size=(batch, channels))
+    x, base = walks((batch, length, channels), seed, dtype), walks((batch, channels), seed + 1, dtype)
     words = signature_channels(channels, depth)
-    start = rng.normal(size=(batch, words)) if initial else None
-    given_start = np.concatenate([np.ones((batch, 1)), start], axis=1) if initial and scalar else start
+    start = rng.normal(size=(batch, words)).astype(dtype) if initial else None
+    given_start = np.insert(start, 0, 1, axis=1) if initial and scalar else start
+    tolerance = 1e-4 if dtype == np.float32 else 1e-9
     found = signature(x, depth, True, base, inverse, given_start, scalar)
     last = signature(x, depth, False, base, inverse, given_start, scalar)
     assert found.shape == (batch, length, words + scalar)
-    np.testing.assert_allclose(last, found[:, -1], rtol=1e-9, atol=1e-9)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(last, found[:, -1], rtol=0, atol=tolerance * max(1, np.abs(last).max()))
     if scalar:
         assert (found[..., 0] == 1).all()
         found = found[..., 1:]
@@ -92,7 +95,7 @@ def test_all_arguments(batch, length, channels, depth, inverse, initial, scalar,
             if initial:
                 pair = (expected, start[i]) if inverse else (start[i], expected)
                 expected = oracle.product(*pair, channels, depth)
-            np.testing.assert_allclose(row, expected, rtol=1e-8, atol=1e-8 * max(1, np.abs(expected).max()))
+            np.testing.assert_allclose(row, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("batch", [1, 3, 40])
