@@ -74,8 +74,8 @@ class SignatureKernel(ClassNamePrefixFeaturesOutMixin, PathEstimator):
     4 by each further `refinement`. The work is n_samples · n_samples_fit tables of length × length.
 
     Gaussian processes of scikit-learn take no precomputed kernel. With `KernelPCA(kernel="precomputed")`
-    between this transformer and a `GaussianProcessRegressor` whose kernel is `DotProduct`, the process is that
-    of the centred signature kernel.
+    between this transformer and a `GaussianProcessRegressor` whose kernel is `DotProduct`, the process is
+    that of the centred signature kernel.
 
     References
     ----------
