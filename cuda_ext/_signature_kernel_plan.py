@@ -9,7 +9,7 @@ from ._plan import ceil_div
 
 STRIP_ROWS = 128
 MOST_ORDER = 7  # of x: a strip has a whole step at least
-SCRATCH_BYTES = 2**28  # tables, edges and matrices of the pairs of a launch
+SCRATCH_BYTES = 2**29  # tables, edges and matrices of the pairs of a launch
 NODE_BYTES = 2**28  # values of strips that warps are at work on
 SWEEP_WARPS = 32  # of a multiprocessor, at most: more find no room
 

@@ -462,6 +462,17 @@ def test_model_of_signatures(script: Any) -> None:
     assert {spec.entry for spec in specs} >= {"signature", "signature_reverse", "signature_product"}
 
 
+def test_model_of_signature_kernels(script: Any) -> None:
+    pytest.importorskip("torch")
+    rows, model = script("_kernel_rows"), script("kernel_model")
+    row = rows.Row("small", "", 40, 64, 2)
+    found = model.plan(row, lambda spec, values, row: 1.0)
+    assert found["forward"] == found["forward_launches"] == 2
+    assert found["both_launches"] >= found["forward_launches"] + 4
+    assert found["peak_bytes"] < 2**30
+    assert row.cells(1) == 40 * 40 * 63 * 63
+
+
 def test_model_of_warps(script: Any) -> None:
     pytest.importorskip("cuda.core")
     row = script("_warp_rows").Row("small", "", 300, 24, 1)

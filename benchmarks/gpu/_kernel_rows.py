@@ -144,15 +144,16 @@ def measure(options: Any, guarded: Any) -> list[dict[str, Any]]:
     return [guarded(row.name, options, lambda row=row: one(row)) for row in chosen]
 
 
-def table(results: list[dict[str, Any]]) -> list[list[str]]:
+def table(results: list[dict[str, Any]], model: dict[str, Any]) -> list[list[str]]:
     """The heads, then the rows."""
-    heads = ["signature kernels", "forward", "cells/s", "forward and backward", "kernels of both"]
+    heads = ["signature kernels", "forward", "cells/s", "forward and backward", "model", "kernels of both"]
     heads += ["peak memory"]
     for name in PEERS:
         heads += [f"{name}: forward", "both"]
     rows = [[*heads, "difference from float64", "same bits again"]]
     for found in results:
         both = [found["ours"][way]["device_s"] for way in ("forward", "both")]
+        expected = model.get(found["name"], {})
         peers = [found.get(name, {}).get(way) for name in PEERS for way in ("forward", "both")]
         rows.append(
             [
@@ -160,6 +161,7 @@ def table(results: list[dict[str, Any]]) -> list[list[str]]:
                 seconds(both[0]),
                 f"{found['cells'] / both[0]:.2g}" if both[0] else "",
                 seconds(both[1]),
+                " / ".join(seconds(expected[way]) for way in ("forward", "both") if way in expected),
                 seconds(found["kernels"]["all"]) if found["kernels"] else "",
                 size(found["peak"]["allocated"]),
                 *(seconds(peer["device_s"]) if peer else "" for peer in peers),

@@ -271,7 +271,7 @@ def _signatures(results: Results, model: Model, judge: Judge) -> list[str]:
 
 
 def _kernels(results: Results, model: Model, judge: Judge) -> list[str]:
-    heads, *rows = _kernel_rows.table(_measured(results))
+    heads, *rows = _kernel_rows.table(_measured(results), model)
     return _table(heads, rows) + _skipped(results)
 
 
