@@ -6,9 +6,9 @@ which arithmetic the pairs need, once a call, but for calls inside `capturable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from ._cuda_batches import GAK, SQUARES, Batch, Device, Gpu, Lengths, Numbers, P
 from ._cuda_problems import groups_of, make_kernels, make_problem, make_series
 from ._library import GAMMA, Results, X, Y
 
+if TYPE_CHECKING:
+    from ..cuda_ext._pieces import Group
+    from ..cuda_ext._runtime import Buffer
+
 
 def _solve(
     device: Device, batch: Batch, numbers: Numbers, gamma: float | Tensor, wanted: set[str]
@@ -28,27 +32,27 @@ def _solve(
     """Values and what else is wanted of a batch with one gamma, padded as the tensors; "entropy": slopes."""
     from ..cuda_ext import _plan
     from ..cuda_ext._pairs import group_gradient, listed_values, paired_values
+    from ..cuda_ext._pieces import in_pieces
 
     dtype = np.dtype(str(batch.like.dtype).removeprefix("torch."))
     kernels = make_kernels(device, dtype, numbers, gamma)
     dim = 0 if batch.of_costs else _plan.dim_of_pairs(batch.features, numbers.cost)
-    parts: dict[str, list[Tensor]] = {name: [] for name in ("value", *wanted)}
-    for group in groups_of(kernels, batch, dim, wanted):
+
+    def solve_group(group: Group) -> dict[str, Tensor]:
         count = group.last - group.first
         problem = make_problem(device, kernels, batch, group.first, group.last, dim)
         if not wanted:
             values = (paired_values if dim else listed_values)(kernels, problem, group.budget)
-            parts["value"].append(device.tensor(values, count))
-            continue
+            return {"value": device.tensor(values, count)}
         names: Any = wanted
-        found = group_gradient(kernels, problem, names, group.budget)
-        for name, buffer in found.items():
-            if name == "entropy":  # a sum for each strip
-                sums = device.tensor(buffer, count, problem.strips)
-                parts[name].append(-sums.sum(1).to(batch.like.dtype))
-            else:
-                parts[str(name)].append(device.tensor(buffer, buffer.count))
-    joined = {name: _joined(found) for name, found in parts.items()}
+        found: dict[Any, Buffer] = group_gradient(kernels, problem, names, group.budget)
+        tensors = {}
+        if "entropy" in found:  # a sum for each strip
+            sums = device.tensor(found.pop("entropy"), count, problem.strips)
+            tensors["entropy"] = -sums.sum(1).to(batch.like.dtype)
+        return tensors | {name: device.tensor(buffer, buffer.count) for name, buffer in found.items()}
+
+    joined = _joined(in_pieces(solve_group, groups_of(kernels, batch, dim, wanted)))
     known = {"value"}  # where they are NaN already
     if not isinstance(gamma, Tensor):
         known |= {name for name, place in (("x", 0), ("y", -1)) if batch.packed[place].index is None}
@@ -63,9 +67,12 @@ def _solve(
     return result
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    """One after the other, flat."""
-    return parts[0].reshape(-1) if len(parts) == 1 else torch.cat([part.reshape(-1) for part in parts])
+def _joined(groups: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What was found for groups of samples, one after the other, flat."""
+    first, *others = groups
+    if not others:
+        return {name: part.reshape(-1) for name, part in first.items()}
+    return {name: torch.cat([part[name].reshape(-1) for part in (first, *others)]) for name in first}
 
 
 def _change(
@@ -78,6 +85,7 @@ def _change(
 ) -> dict[str, Tensor]:
     """How the gradients that are wanted change in the directions of the series (or costs) and of gamma."""
     from ..cuda_ext._data import View
+    from ..cuda_ext._pieces import in_pieces
     from ..cuda_ext._second_order import Directions, group_second_order, second_order_groups
 
     like = batch.like
@@ -92,8 +100,8 @@ def _change(
     )
     names = ("costs", "gamma") if batch.of_costs else ("x", "y", "gamma")
     asked = {"spread" if name == "gamma" else name for name in wanted}
-    parts: dict[str, list[Tensor]] = {name: [] for name in ("value", *asked)}
-    for group in second_order_groups(kernels.runtime, batch.n, batch.m, kernels.store):
+
+    def change_group(group: Group) -> dict[str, Tensor]:
         begin, end = group.first, group.last
         problem = make_problem(device, kernels, batch, begin, end, 0)
         views = [
@@ -102,9 +110,10 @@ def _change(
         ]
         of_group = Directions(**dict(zip(names, views, strict=True)))
         found = group_second_order(kernels, problem, of_group, asked, group.budget)
-        for name, buffer in found.items():
-            parts[name].append(device.tensor(buffer, buffer.count))
-    joined = {name: torch.cat(found) for name, found in parts.items()}
+        return {name: device.tensor(buffer, buffer.count) for name, buffer in found.items()}
+
+    groups = second_order_groups(kernels.runtime, batch.n, batch.m, kernels.store)
+    joined = _joined(in_pieces(change_group, groups))
     good = _good(joined["value"], gamma)
     places = {"x": 0, "y": -1, "costs": 0}
     result = {name: batch.packed[places[name]].unpack(joined[name], good) for name in places.keys() & asked}

@@ -196,3 +196,22 @@ def test_all_pairs_in_smaller_windows_where_memory_ends(other, memory):
     small.runtime.memory = 500
     with pytest.raises(MemoryError):
         _cuda.cdist(small, *call)
+
+
+ONE, OTHER = series(6, 9, 1), series(6, 7, 1, 1)
+SECOND = (ONE, OTHER, None, None, None, 0.5, 0, 1.0, 0, 0.0, ONE, OTHER, None, 7)
+
+
+@pytest.mark.parametrize(
+    ("operator", "call", "memory"),
+    [
+        ("soft_dtw", (ONE, OTHER, None, None, None, 0.5, 0, 1.0, 0, 0.0, 0), 1200),
+        ("soft_dtw", (ONE, OTHER, *2 * [torch.full((6,), 7)], None, 0.5, 0, 1.0, 0, 0.0, 7), 6000),
+        ("soft_dtw_second_order", SECOND, 16_000),
+    ],
+)
+def test_pairs_in_smaller_groups_where_memory_ends(operator, call, memory):
+    small = EmulatedDevice()
+    small.runtime = Overstated(memory=memory)
+    same(getattr(_cuda, operator)(small, *call), getattr(_cpu, operator)(*call), torch.float64)
+    assert small.runtime.failures
