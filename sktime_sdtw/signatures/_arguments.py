@@ -26,6 +26,8 @@ def operators(*arrays: Any) -> ModuleType:
 
 def check_array(x: Any, name: str, ops: ModuleType) -> Any:
     """Return a floating array of the kind that `ops` works on."""
+    if isinstance(x, np.ma.MaskedArray) and x.dtype.kind == "f":  # asarray would bring back what is masked
+        x = x.filled(np.nan)
     if ops is _numpy:
         x = np.asarray(x)
     elif not hasattr(x, "requires_grad"):

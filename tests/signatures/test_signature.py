@@ -227,6 +227,15 @@ def test_nan_policies():
         signature(np.full((1, 4, 2), np.nan), 2, nan_policy="ffill")
 
 
+def test_masked_numbers_are_missing():
+    x = walks((2, 8, 2))
+    x[0, 3, 1] = np.nan
+    masked = np.ma.masked_invalid(x)
+    masked.data[0, 3, 1] = 7.0
+    assert np.isnan(signature(masked, 2)[0]).any()
+    check(signature(masked, 2, nan_policy="skip"), signature(x, 2, nan_policy="skip"))
+
+
 def test_float16_is_computed_in_float32():
     x = walks((3, 50, 3)).astype(np.float16)
     found = signature(x, 3)
