@@ -178,8 +178,7 @@ class Overstated(EmulatedRuntime):
         return 2**40
 
     def empty(self, count, dtype):
-        held = sum(buffer.nbytes for buffer in self._buffers)
-        if held + count * np.dtype(dtype).itemsize > self.memory:
+        if count * np.dtype(dtype).itemsize > super().free_memory():
             self.failures += 1
             raise MemoryError
         return super().empty(count, dtype)
