@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._kernel import signature_kernel, signature_kernel_gram, signature_mmd, signature_score
-from ._logsignature import logsignature, logsignature_to_signature, signature_to_logsignature
-from ._path import Path
-from ._signature import (
+from ._algebra import (
     extract_signature_term,
     extract_words,
     invert_signature,
     multi_signature_combine,
-    signature,
     signature_combine,
 )
+from ._kernel import signature_kernel, signature_kernel_gram, signature_mmd, signature_score
+from ._logsignature import logsignature, logsignature_to_signature, signature_to_logsignature
+from ._path import Path
+from ._signature import signature
 from ._transforms import transform_path
 from ._words import all_words, logsignature_channels, lyndon_brackets, lyndon_words, signature_channels
 
