@@ -129,7 +129,7 @@ def gradient(
     }
     result: dict[Wanted, Array] = {name: np.empty(shapes[name], dtype) for name in wanted}
     bounds: dict[Wanted, NDArray[np.int64]] = {"x": x.offsets, "y": y.offsets, "alignment": cells}
-    dim = 0 if costs is not None else _plan.dim_of_pairs(x.n_features, settings.cost)
+    dim = 0 if costs is not None else _plan.dim_of_pairs(x.n_features, settings.cost, wanted)
 
     def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
         kernels = _kernels(runtime, dtype, settings, np.array([gamma]))

@@ -89,7 +89,7 @@ class Kernels:
     def prepare_gradients(self, variant: Variant, n_features: int, wanted: Collection[str]) -> None:
         """Begin to compile what gradients will need, side by side."""
         arithmetic = arithmetic_of(self.likely[0], self.store)
-        sums = int("expected_cost" in wanted or "entropy" in wanted)
+        sums = int(not _plan.SUMS.isdisjoint(wanted))
         found = [
             self._sweep_spec("sweep", variant, arithmetic),
             self._sweep_spec("reverse", variant, arithmetic, SUMS=sums),

@@ -8,7 +8,7 @@ int64.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ TABLE_ROWS, TABLE_COLS = 64, 128  # cells of a block of table.cu and tensor_tabl
 PRODUCT_STEPS = 64  # time steps of a block of products.cu
 MOST_DIM_WINDOWS = 8  # features up to which the sweep computes the costs itself, for all pairs of two batches
 MOST_DIM_PAIRS = 3  # likewise for lists of pairs: their reverse sweep needs more registers
+SUMS = frozenset({"expected_cost", "entropy"})  # over all cells of a pair, by the reverse sweep
 LEAST_DIM_TENSOR = 16  # features from which tensor cores compute the costs: what they take at a time
 TENSOR_CAPABILITY = (8, 0)  # the first GPUs whose tensor cores take numbers of 11 bits
 MOST_TASKS = 2**30  # of one launch: its tickets are ints
@@ -134,9 +135,13 @@ def dim_of_windows(n_features: int, cost: int) -> int:
     return n_features if n_features <= MOST_DIM_WINDOWS and cost < 3 else 0
 
 
-def dim_of_pairs(n_features: int, cost: int) -> int:
-    """The same for lists of pairs, for values and gradients."""
-    return n_features if n_features <= MOST_DIM_PAIRS and cost < 3 else 0
+def dim_of_pairs(n_features: int, cost: int, wanted: Collection[str] = ()) -> int:
+    """The same for lists of pairs, for values or what is wanted of gradients.
+
+    Sums over all cells take the registers that differences of features would need: with them a table too.
+    """
+    few = n_features <= MOST_DIM_PAIRS and SUMS.isdisjoint(wanted)
+    return n_features if few and cost < 3 else 0
 
 
 def on_tensor_cores(n_features: int, cost: int, real: Any, capability: tuple[int, int]) -> bool:

@@ -102,7 +102,6 @@ def _kernels_for(store: str, cost: int, band: int) -> _kernels.Kernels:
 
 def _variant(dim: int, strips: str, *, paired: bool, wide: bool) -> _plan.Variant:
     """What the plan chooses where series are as long as `strips` says."""
-
     groups, longest = {"shared": (10**9, 1), "one": (1, 1), "several": (1, 10**4)}[strips]
     return _plan.choose_variant(dim, longest, groups, 1, paired=paired, wide=wide)
 
@@ -112,7 +111,8 @@ def _sweep(
 ) -> KernelSpec | None:
     store, method = kind
     paired = bool(more.get("PAIRED", 1))
-    dim = (_plan.dim_of_pairs if paired else _plan.dim_of_windows)(features, cost)
+    sums = _plan.SUMS if more.get("SUMS") else ()
+    dim = _plan.dim_of_pairs(features, cost, sums) if paired else _plan.dim_of_windows(features, cost)
     if dim == 0 and not paired:
         return None
     arithmetic = _data.arithmetic_of(method, np.dtype(store))
@@ -300,7 +300,7 @@ def typical() -> dict[str, KernelSpec]:
         "gradients, reverse, d = 1": _reverse(single, 0, 1, 0, several, 0),
         "gradients, reverse, larger d": _reverse(single, 0, large, 0, several, 0),
         "gradients, reverse, larger d, double": _reverse(double, 0, large, 0, several, 0),
-        "gradients, reverse, d = 1, with gamma's": _reverse(single, 0, 1, 0, several, 1),
+        "gradients, reverse, with gamma's": _reverse(single, 0, 1, 0, several, 1),
         "table of costs, sqeuclidean": _table(REALS[0], 0, 0),
         "table of costs, gak": _table(REALS[0], 3, 0),
         "table of costs, sqeuclidean, double": _table(REALS[2], 0, 0),

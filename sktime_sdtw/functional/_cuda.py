@@ -36,7 +36,7 @@ def _solve(
 
     dtype = np.dtype(str(batch.like.dtype).removeprefix("torch."))
     kernels = make_kernels(device, dtype, numbers, gamma)
-    dim = 0 if batch.of_costs else _plan.dim_of_pairs(batch.features, numbers.cost)
+    dim = 0 if batch.of_costs else _plan.dim_of_pairs(batch.features, numbers.cost, wanted)
 
     def solve_group(group: Group) -> dict[str, Tensor]:
         count = group.last - group.first

@@ -108,7 +108,8 @@ def _note(
     if methods is None:
         methods = frozenset(kernels.likely if asks else possible_methods(kernels.likely, kernels.store))
     kernels.assumed = sorted(methods)
-    dim, wanted = _plan.dim_of_pairs(batch.features, numbers.cost), set(names[1:])
+    wanted = set(names[1:])
+    dim = _plan.dim_of_pairs(batch.features, numbers.cost, wanted)
     groups = list(groups_of(kernels, batch, dim, wanted))
     if len(groups) > 1:
         return None

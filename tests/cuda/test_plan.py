@@ -121,7 +121,8 @@ def test_strips_hold_the_longest_series(dim, longest, paired, wide):
 
 def test_where_costs_are_computed():
     assert [_plan.dim_of_windows(d, 0) for d in (1, 8, 9)] == [1, 8, 0]
-    assert [_plan.dim_of_pairs(d, 2) for d in (1, 3, 4)] == [1, 3, 0]
+    assert [_plan.dim_of_pairs(d, 2, {"x", "y"}) for d in (1, 3, 4)] == [1, 3, 0]
+    assert _plan.dim_of_pairs(1, 0, {"x", "entropy"}) == _plan.dim_of_pairs(1, 0, {"expected_cost"}) == 0
     for cost in (3, 4):  # the alignment kernel's, given ones
         assert _plan.dim_of_windows(1, cost) == _plan.dim_of_pairs(1, cost) == 0
     assert [_plan.feature_tile(d) for d in (1, 8, 9, 33, 1000)] == [8, 8, 16, 64, 64]
