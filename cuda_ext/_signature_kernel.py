@@ -101,7 +101,8 @@ class SignatureKernelEngine:
 
     def chunks(self, n_pairs: int, gradient: bool) -> Chunks:
         """How many pairs to ask for at once."""
-        return choose_chunks(self.sizes, n_pairs, self.dtype.itemsize, gradient)
+        matrix = gradient and self.problem.static != LINEAR
+        return choose_chunks(self.sizes, n_pairs, self.dtype.itemsize, gradient, matrix)
 
     def values(self, window: Window, out: Buffer, n_y: int) -> None:
         """Write the values of a window.
@@ -134,45 +135,39 @@ class SignatureKernelEngine:
             self._fill(window, begin, end, table)
             if size.strips > 1:
                 self._sweep(window, begin, end, table, edges, None, n_y, gradient=True)
-        given = p.static == PRECOMPUTED
         rows, cols = min(window.strips * size.units, size.rows) + points, size.cols + points
-        matrix = self.runtime.empty(pairs * (size.rows if given else rows) * cols, self.dtype)
-        backs: list[Buffer] = []
-        if not given:
-            backs = [
-                self.runtime.zeros(pairs * length * p.channels, self.dtype)
-                for length in (p.x_length, p.y_length)
-            ]
+        matrix, backs = table, []
+        if p.static != LINEAR:
+            numbers = (size.rows if p.static == PRECOMPUTED else rows) * cols
+            matrix = self.runtime.empty(pairs * numbers, self.dtype)
+        if p.static != PRECOMPUTED:
+            lengths = p.x_length, p.y_length
+            backs = [self.runtime.zeros(pairs * n * p.channels, self.dtype) for n in lengths]
         for begin, end in reversed(ranges):
             if len(ranges) > 1:
                 self._fill(window, begin, end, table)
             self._reverse(window, begin, end, table, edges, flow, weights, n_y)
             first = begin * size.units
             own = min((end - begin) * size.units, size.rows - first) + points
-            place = (size.rows * cols, first) if given else (own * cols, 0)
-            self._launch(
-                make_kernel_spec("weights", real, p.static),
-                ceil_div(pairs * own * cols, BLOCK),
-                BLOCK,
-                [
-                    *self._start(window, begin, end),
-                    *self._paths(),
-                    *(table, matrix, *(np.int64(n) for n in (*place, own, cols))),
-                ],
-            )
-            if given:
-                continue
-            tiles = (ceil_div(own, 128) + ceil_div(cols, 128)) * ceil_div(p.channels, 8)
-            self._launch(
-                make_kernel_spec("products", real, p.static),
-                pairs * tiles,
-                BLOCK,
-                [
-                    *(*self._pairs(window), *self._paths()[:5]),
-                    *(matrix, np.int64(own), np.int64(cols), np.int64(first), *backs),
-                ],
-            )
-        return (matrix, None) if given else (backs[0], backs[1])
+            shape = (np.int64(own), np.int64(cols))
+            start = [*self._start(window, begin, end), *self._paths()]
+            if p.static != LINEAR:
+                place = (size.rows * cols, first) if p.static == PRECOMPUTED else (own * cols, 0)
+                self._launch(
+                    make_kernel_spec("weights", real, p.static),
+                    ceil_div(pairs * own * cols, BLOCK),
+                    BLOCK,
+                    [*start, table, matrix, *(np.int64(n) for n in place), *shape],
+                )
+            if p.static != PRECOMPUTED:
+                tiles = (ceil_div(own, 128) + ceil_div(cols, 128)) * ceil_div(p.channels, 8)
+                self._launch(
+                    make_kernel_spec("products", real, p.static),
+                    pairs * tiles,
+                    BLOCK,
+                    [*start, matrix, *shape, *backs],
+                )
+        return (matrix, None) if p.static == PRECOMPUTED else (backs[0], backs[1])
 
     # --- launches
 

@@ -76,17 +76,19 @@ class Chunks:
     strips: int
 
 
-def choose_chunks(sizes: Sizes, n_pairs: int, itemsize: int, gradient: bool) -> Chunks:
-    """All strips of as many pairs as scratch has room for; of a large pair, some strips after the other."""
+def choose_chunks(sizes: Sizes, n_pairs: int, itemsize: int, gradient: bool, matrix: bool) -> Chunks:
+    """All strips of as many pairs as scratch has room for; of a large pair, some strips after the other.
+
+    `matrix`: whether there is a plain matrix of each pair beside the table.
+    """
     room = SCRATCH_BYTES // itemsize
-    more = 0
-    if gradient:  # a plain matrix beside the table, a row that goes up from strip to strip, the results
-        results = (sizes.rows + sizes.cols + 2) * sizes.channels
-        more = (sizes.rows + 1) * (sizes.cols + 1) + sizes.width + results
+    more = (sizes.rows + 1) * (sizes.cols + 1) if matrix else 0
+    if gradient:  # a row that goes up from strip to strip, and the results
+        more += sizes.width + (sizes.rows + sizes.cols + 2) * sizes.channels
     pair = sizes.strips * sizes.strip_numbers + 2 * sizes.edge_numbers(gradient) + more
     if pair <= room:
         return Chunks(max(1, min(n_pairs, room // pair)), sizes.strips)
-    strip = sizes.strip_numbers + ((sizes.units + 1) * (sizes.cols + 1) if gradient else 0)
+    strip = sizes.strip_numbers + ((sizes.units + 1) * (sizes.cols + 1) if matrix else 0)
     return Chunks(1, max(1, min(sizes.strips, room // strip)))
 
 

@@ -252,7 +252,9 @@ FAMILIES = (
         "signature kernels, paths",
         {"entry": ("table", "weights", "products"), "real": ("float", "double"), "static": (0, 1, 2)},
         lambda entry, real, static: (
-            None if (entry, static) == ("products", 2) else make_kernel_spec(entry, real, static)
+            None
+            if (entry, static) in (("products", 2), ("weights", 0))
+            else make_kernel_spec(entry, real, static)
         ),
     ),
     Family(

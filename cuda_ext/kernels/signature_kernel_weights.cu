@@ -1,8 +1,8 @@
 // From gradients by the increments, as `signature_kernel_reverse` leaves them in the table, to a plain matrix for each
 // pair: (matrix_rows, matrix_cols), at row out_row of the out_numbers numbers of the pair.
-//   STATIC 0: what products of increments are weighted by. STATIC 2: gradients by the increments that were given.
 //   STATIC 1: what differences of points are weighted by. A value at two points is in the increments of the steps before
 //   and after them, so there is a row and a column more; a row between two chunks gets something from both.
+//   STATIC 2: gradients by the increments that were given.
 //
 // Work: a thread for a number.
 

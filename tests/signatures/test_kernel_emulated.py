@@ -166,15 +166,17 @@ def test_windows(monkeypatch, device):
     assert counts == [14, 3]
 
 
-@pytest.mark.parametrize(("static", "too_little"), [("linear", 60_000), ("precomputed", 210_000)])
-def test_smaller_windows_where_memory_ends(monkeypatch, static, too_little):
+@pytest.mark.parametrize(
+    ("static", "little", "too_little"), [("linear", 900_000, 60_000), ("precomputed", 1_400_000, 210_000)]
+)
+def test_smaller_windows_where_memory_ends(monkeypatch, static, little, too_little):
     x, y = paths(5, 150, 2), paths(5, 30, 2, seed=1)
     if static == "precomputed":
         x, y = x.diff(dim=1) @ y.diff(dim=1).mT, None
     asked = []
     halves = plan.Window.halves
     monkeypatch.setattr(plan.Window, "halves", lambda self: asked.append(self) or halves(self))
-    found = EmulatedDevice(memory=1_400_000)
+    found = EmulatedDevice(memory=little)
     monkeypatch.setattr(_cuda, "device_of", lambda x: found)
     compare(x, y, None, None, True, Settings(static, 0.7))
     assert asked
