@@ -10,7 +10,7 @@ from sktime_sdtw import GDTWAligner, gdtw
 
 torch = pytest.importorskip("torch")
 
-from gpu_marks import needs_gpu  # noqa: E402
+from gpu_marks import check_step_in_a_graph, needs_gpu  # noqa: E402
 
 from sktime_sdtw.functional import capturable  # noqa: E402
 from sktime_sdtw.nn import DecDTW  # noqa: E402
@@ -74,28 +74,7 @@ def test_layer_compiles_and_repeats():
 def test_a_training_step_in_a_graph():
     x = torch.randn(4, 40, 2, device="cuda", requires_grad=True)
     y = torch.randn(4, 30, 2, device="cuda")
-
-    def step():
-        x.grad = None
-        gdtw(x, y, reg=0.1).values.square().sum().backward()
-
-    with capturable():
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(side)
-        x.grad = None
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            gdtw(x, y, reg=0.1).values.square().sum().backward()
-    with torch.no_grad():
-        x.copy_(torch.randn(4, 40, 2, device="cuda"))
-    graph.replay()
-    replayed = x.grad.clone()
-    step()
-    torch.testing.assert_close(replayed, x.grad)
+    check_step_in_a_graph(lambda: gdtw(x, y, reg=0.1).values.square().sum(), x, capturable)
 
 
 def test_two_places_are_refused():

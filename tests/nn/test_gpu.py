@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gpu_marks import needs_gpu  # noqa: E402
+from gpu_marks import check_step_in_a_graph, needs_gpu  # noqa: E402
 
 from sktime_sdtw.functional import (  # noqa: E402
     capturable,
@@ -109,25 +109,4 @@ def test_two_places_are_refused():
 
 def test_a_training_step_in_a_graph():
     x, y = torch.randn(4, 40, 2, device="cuda", requires_grad=True), torch.randn(4, 30, 2, device="cuda")
-
-    def step():
-        x.grad = None
-        soft_dtw(x, y, gamma=0.1).sum().backward()
-
-    with capturable():
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(side)
-        x.grad = None
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            soft_dtw(x, y, gamma=0.1).sum().backward()
-    with torch.no_grad():
-        x.copy_(torch.randn(4, 40, 2, device="cuda"))
-    graph.replay()
-    replayed = x.grad.clone()
-    step()
-    torch.testing.assert_close(replayed, x.grad)
+    check_step_in_a_graph(lambda: soft_dtw(x, y, gamma=0.1).sum(), x, capturable)

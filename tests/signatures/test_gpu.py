@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gpu_marks import needs_gpu  # noqa: E402
+from gpu_marks import check_step_in_a_graph, needs_gpu  # noqa: E402
 
 from sktime_sdtw.signatures import (  # noqa: E402
     Path,
@@ -125,27 +125,7 @@ def test_compile_and_vmap():
 def test_a_step_in_a_graph(name):
     call = CALLS[name]
     x = (torch.randn(3, 60, 2, device="cuda") * 0.2).requires_grad_()
-
-    def step():
-        x.grad = None
-        call(x).square().sum().backward()
-
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    x.grad = None
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call(x).square().sum().backward()
-    with torch.no_grad():
-        x.copy_(torch.randn(3, 60, 2, device="cuda") * 0.2)
-    graph.replay()
-    replayed = x.grad.clone()
-    step()
-    torch.testing.assert_close(replayed, x.grad, rtol=0, atol=0)
+    check_step_in_a_graph(lambda: call(x).square().sum(), x, rtol=0, atol=0)
 
 
 def test_two_places_are_refused():
