@@ -4,6 +4,7 @@
 #include "../engine.hpp"
 #include "../instruction_sets.hpp"
 #include "../team.hpp"
+#include "coarse.hpp"
 #include "grid.hpp"
 #include "polish.hpp"
 
@@ -53,13 +54,14 @@ bool reach(const Objective &objective, std::vector<double> &low, std::vector<dou
     return true;
 }
 
-// The warp of mean slope, moved into the constraints.
-void begin(const Objective &objective, const std::vector<double> &low, const std::vector<double> &high, double *warp) {
+// The warp of mean slope, or another one to start from, moved into the constraints.
+void begin(const Objective &objective, const std::vector<double> &low, const std::vector<double> &high, double *warp,
+           const double *start = nullptr) {
     for (Index i = 0; i < objective.pair().m; ++i) {
         const auto k = static_cast<std::size_t>(i);
-        double first = low[k], last = high[k], at = objective.identity(0);
+        double first = low[k], last = high[k], at = start ? start[i] : objective.identity(0);
         if (i) {
-            at = warp[i - 1] + objective.target(i - 1);
+            if (!start) at = warp[i - 1] + objective.target(i - 1);
             first = std::max(first, warp[i - 1] + objective.least(i - 1));
             last = std::min(last, warp[i - 1] + objective.greatest(i - 1));
         }
@@ -88,7 +90,7 @@ class Solver {
             polish_.run(warp, 1, 200);
             return;
         }
-        grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
+        first_grid(warp);
         // How far to look around what the grid found: where that is cheap, far. Finer grids do for long signals, but not
         // between bounds. Once more where the minimum is farther away than some rounds of the local search come.
         const bool is_long = pair_.n * pair_.m > 65536, by_grids = is_long && !is_bounded();
@@ -115,11 +117,24 @@ class Solver {
         return false;
     }
 
+    // The best warp on a grid over all of x; of many knots, the optimum of fewer of them.
+    void first_grid(double *warp) {
+        if (pair_.m <= Coarse::most) {
+            grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
+            return;
+        }
+        const Coarse few(pair_);
+        Objective objective(few.pair());
+        std::vector<double> found(static_cast<std::size_t>(objective.pair().m));
+        Solver(objective, effort_).run(found.data());
+        begin(objective_, low_, high_, warp, few.spread(found).data());
+    }
+
     // Cubics have no chain of their own: the best of some minima.
     void search_smooth(double *warp) {
         const auto m = static_cast<std::size_t>(pair_.m);
         const Index count = points();
-        grid_.improve(low_.data(), high_.data(), count, tolerance_, warp);
+        first_grid(warp);
         around(warp, 8, 65), around(warp, 2, 65);
         double best = polish_.run_smooth(warp);
         std::vector<double> trial(m);

@@ -1,6 +1,7 @@
 """Continuous-time warping: the optimal warp of one signal onto another, as functions and estimators."""
 
-from ._aligner import GDTWAligner, GDTWAlignerCV
+from ._aligner import GDTWAligner
+from ._aligner_cv import GDTWAlignerCV
 from ._gdtw import GDTWResult, apply_warp, gdtw
 from ._path_losses import max_alignment_error, mean_alignment_error, time_deviation, time_error
 

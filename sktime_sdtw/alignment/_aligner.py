@@ -159,7 +159,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
 
     def _fit(self, batch: SeriesBatch, reg: float) -> None:
         self._reg = float(reg)
-        sources = _as_sources(batch)
+        sources = as_sources(batch)
         if self.template is None:
             length = max(2, batch.max_length) if self.length is None else int(self.length)
             template = resample(batch, length).mean(axis=0)
@@ -202,7 +202,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         """
         check_is_fitted(self)
         batch = self._check_series(X, reset=False)
-        return self._solve(_as_sources(batch), self._template())[0].astype(batch.dtype)
+        return self._solve(as_sources(batch), self._template())[0].astype(batch.dtype)
 
     def transform(self, X: Any) -> Array:
         """Align series.
@@ -219,7 +219,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         """
         check_is_fitted(self)
         batch = self._check_series(X, reset=False)
-        sources = _as_sources(batch)
+        sources = as_sources(batch)
         warps = self._solve(sources, self._template())[0]
         return Container.of(X, batch).wrap_array(_read(sources, warps).astype(batch.dtype, copy=False))
 
@@ -244,7 +244,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         times = np.linspace(0, 1, knots.shape[1])
         grid = np.linspace(0, 1, max(2, batch.max_length))
         inverse = np.stack([np.interp(grid, warp, times) for warp in _rising(knots)])
-        return Container.of(X, batch).wrap_array(_read(_as_sources(batch), inverse).astype(batch.dtype))
+        return Container.of(X, batch).wrap_array(_read(as_sources(batch), inverse).astype(batch.dtype))
 
     def apply(self, X: Any, *, warps: Any = None) -> Array:
         """Warp other series by the same warps: what was recorded along with the series of fit.
@@ -263,7 +263,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         """
         check_is_fitted(self)
         batch = check_series(X)
-        aligned = _read(_as_sources(batch), self._warps_for(batch, warps))
+        aligned = _read(as_sources(batch), self._warps_for(batch, warps))
         return Container.of(X, batch).wrap_array(aligned.astype(batch.dtype, copy=False))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -284,7 +284,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
             nothing: both lower the score.
         """
         check_is_fitted(self)
-        return self._score(_as_sources(self._check_series(X, reset=False)))
+        return self._score(as_sources(self._check_series(X, reset=False)))
 
     def _score(self, sources: list[Floats]) -> float:
         template = self._template()
@@ -339,113 +339,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         return knots
 
 
-class GDTWAlignerCV(GDTWAligner):
-    """`GDTWAligner` that chooses the weight of its penalty by cross-validation over time.
-
-    Parameters
-    ----------
-    template : array-like of shape (length,) or (length, n_features), default=None
-        What to align to; None learns it for every weight.
-    regs : array-like of shape (n_regs,), default=(0.001, 0.01, 0.1, 1.0)
-        Weights to try.
-    reg_cumulative, slope_min, slope_max, band, loss, huber_delta, length, max_iter, tol, n_folds, n_jobs
-        As in `GDTWAligner`.
-    device : {"auto", "cpu", "cuda", "cuda:<i>", "cuda:all"} or list, default="auto"
-        Where to compute.
-
-    Attributes
-    ----------
-    reg_ : float
-        The weight with the best score.
-    scores_ : ndarray of shape (n_regs,)
-        Of all weights, as `GDTWAligner.score` gives them on the series of fit.
-    template_, warps_, loss_history_, n_iter_, n_features_in_
-        As in `GDTWAligner`, with that weight.
-
-    See Also
-    --------
-    GDTWAligner : With a given weight.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktime_sdtw import GDTWAlignerCV
-    >>> t = np.linspace(0, 1, 40)
-    >>> rng = np.random.default_rng(0)
-    >>> X = np.array([np.sin(9 * t**p) for p in (0.8, 1.0, 1.2)]) + 0.3 * rng.normal(size=(3, 40))
-    >>> aligner = GDTWAlignerCV(template=np.sin(9 * t)).fit(X)
-    >>> aligner.reg_ in (0.001, 0.01, 0.1, 1.0)
-    True
-    """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{k: v for k, v in GDTWAligner._parameter_constraints.items() if k != "reg"},
-        "regs": ["array-like"],
-    }
-
-    def __init__(
-        self,
-        template: Any = None,
-        *,
-        regs: Any = (0.001, 0.01, 0.1, 1.0),
-        reg_cumulative: float = 0.0,
-        slope_min: float = 0.0,
-        slope_max: float | None = None,
-        band: float | None = None,
-        loss: str = "l2",
-        huber_delta: float = 1.0,
-        length: int | None = None,
-        max_iter: int = 10,
-        tol: float = 1e-4,
-        n_folds: int = 5,
-        n_jobs: int | None = None,
-        device: str | list[str] = "auto",
-    ) -> None:
-        self.template = template
-        self.regs = regs
-        self.reg_cumulative = reg_cumulative
-        self.slope_min = slope_min
-        self.slope_max = slope_max
-        self.band = band
-        self.loss = loss
-        self.huber_delta = huber_delta
-        self.length = length
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_folds = n_folds
-        self.n_jobs = n_jobs
-        self.device = device
-
-    @fit_context
-    def fit(self, X: Any, y: Any = None) -> GDTWAlignerCV:
-        """Try all weights, keep the best.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_timestamps) or (n_samples, n_timestamps, n_features), or list
-            Series of any lengths.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : GDTWAlignerCV
-        """
-        batch = self._check_series(X, reset=True)
-        regs = np.asarray(self.regs, np.float64)
-        if regs.ndim != 1 or len(regs) == 0 or not np.isfinite(regs).all() or (regs < 0).any():
-            raise ValueError(f"regs must be one or more finite numbers >= 0. Got {self.regs!r}.")
-        sources, scores = _as_sources(batch), []
-        for reg in regs:
-            self._fit(batch, reg)
-            scores.append(self._score(sources))
-        self.scores_ = np.array(scores)
-        self.reg_ = float(regs[int(np.argmax(scores))])
-        self._fit(batch, self.reg_)
-        return self
-
-
-def _as_sources(batch: SeriesBatch) -> list[Floats]:
+def as_sources(batch: SeriesBatch) -> list[Floats]:
     """Series as signals: one of a single time step is constant."""
     return [
         np.repeat(series, 2, axis=0) if len(series) == 1 else series

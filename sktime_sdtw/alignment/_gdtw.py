@@ -194,9 +194,9 @@ def gdtw(
       losses than "l2"), or with ``exact=True``, the result is the **global optimum**, up to rounding: the
       cost of the first knots, as a function of where the last of them is, is quadratic piece by piece, and
       dynamic programming over such functions leaves no warp out.
-    * Else it is a **local optimum**, the best near what a search on a grid found: within 32 samples to both
-      sides, or 8 where n times m is above 65536. There may be a better one elsewhere; `return_gap` tells
-      whether a finer grid finds one, ``exact=True`` whether there is any.
+    * Else it is a **local optimum**, the best near what a search on a grid found; more than 1024 knots begin
+      with fewer of them. There may be a better one elsewhere; `return_gap` tells whether a finer grid finds
+      one, ``exact=True`` whether there is any.
 
     References
     ----------

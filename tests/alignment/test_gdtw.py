@@ -122,6 +122,22 @@ def test_all_warps_of_longer_signals_are_searched_where_asked_for():
     np.testing.assert_array_equal(short[0].values, short[1].values)
 
 
+@pytest.mark.parametrize("options", [{}, {"slope_max": 2.0, "band": 0.2}, {"mode": "subsequence"}])
+@pytest.mark.parametrize("kind", [smooth, walk])
+def test_many_knots_begin_with_fewer(kind, options):
+    """More knots follow the target more closely, but only a little: a bad start would show."""
+    rng = np.random.default_rng(5000)
+    x, y = kind(rng, 4000, 1), kind(rng, 5000, 1)
+    many, few = gdtw(x, y, **options), gdtw(x, y, knots=1000, **options)
+    assert many.kkt_residual < 1e-7
+    assert many.values.shape == (5000,)
+    spread = np.interp(many.times, few.times, few.values)
+    assert np.abs(many.values - spread).mean() < 0.05
+    case = Case(x, y, np.linspace(0, 1, 4000), np.linspace(0, 1, 5000), options)
+    assert case.violation(many.values) < 1e-9
+    assert many.objective <= case.objective(spread)
+
+
 def test_gap_to_a_finer_grid():
     rng = np.random.default_rng(0)
     X, Y = (np.stack([walk(rng, 40, 1) for _ in range(8)]) for _ in range(2))
