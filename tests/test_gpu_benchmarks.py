@@ -498,15 +498,17 @@ def test_all_variants_of_all_kernels(script: Any, monkeypatch: pytest.MonkeyPatc
     assert compiled[8].counts == {"sm_80": 3, "sm_90": 3}
     assert sum("ranges" in line for line in compiled[8].beyond) == 4
     assert sum("NVRTC cannot compile spans" in line for line in compiled[8].beyond) == 2
+    check_tables("\n".join(compiled[48].lines()))
 
 
 def test_turns_of_the_architectures(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     resources = script("resources")
     turns: list[str] = []
     monkeypatch.setattr(resources.Product, "compile", lambda self, names, jobs: turns.extend(names))
-    for count in range(95, 109):
-        monkeypatch.setattr(sys, "argv", ["resources.py", "--turn", str(count), "--jobs", "2"])
+    for which in (*(["--turn", str(count)] for count in range(95, 109)), ["--all"], ["--all", "sm_90"]):
+        monkeypatch.setattr(sys, "argv", ["resources.py", *which, "--jobs", "2"])
         with pytest.raises(SystemExit) as end:
             resources.main()
         assert end.value.code == 0
+    assert turns[14:] == [*resources.ARCHITECTURES, "sm_90"]
     assert all(sorted(turns[k : k + 7]) == sorted(resources.ARCHITECTURES) for k in range(8))

@@ -5,8 +5,8 @@ every kernel for every architecture, or for those that are named, in ``--jobs`` 
 exceeds its budget. What has been compiled is kept in the folder for temporary files, by the content of its
 source: a run that was stopped goes on where it was, and after a change only what changed is done again.
 ``--turn K`` is ``--all`` for one architecture, the next one for each K: in continuous integration, where K
-counts the commits, any seven of them in a row compile everything. ``--update`` writes resources.md, from
-all variants for all architectures.
+counts the commits, any seven of them in a row compile everything. ``--update`` writes resources.md from what
+was compiled.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ BUDGET = """\
 
 ## Budget
 
-The most that any variant takes, on any architecture. In brackets the budget. All variants have been compiled
-for all architectures, {count} compilations: {parts}.
-{beyond} takes more than its budget.
+The most that any variant takes; in brackets the budget. Every variant of every kernel has been compiled for
+{names}:
+{count} compilations, of which {beyond} more than their budget.
 """
 
 
@@ -145,9 +145,9 @@ class Product:
     def lines(self) -> Iterator[str]:
         """What the kernels take at most, and their budget."""
         yield BUDGET.format(
+            names=", ".join(self.counts),
             count=f"{sum(self.counts.values()):,}",
-            parts=", ".join(f"{count:,} for {name}" for name, count in self.counts.items()),
-            beyond=f"{len(self.beyond)} of them" if self.beyond else "None",
+            beyond=f"{len(self.beyond)} take" if self.beyond else "none takes",
         ).rstrip()
         rows = [
             [
@@ -156,6 +156,7 @@ class Product:
                 *(f"{taken} ({limit})" for taken, limit in zip(self.most[entry, real], allowed, strict=True)),
             ]
             for (entry, real), allowed in BUDGETS.items()
+            if (entry, real) in self.most
         ]
         yield from table(["kernel", "arithmetic", "registers", "spilled bytes", "shared bytes"], rows)
 
@@ -165,10 +166,12 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--all", nargs="*", metavar="ARCHITECTURE", choices=ARCHITECTURES, help="all variants")
     what.add_argument("--turn", type=int, metavar="K", help="all variants for one architecture")
-    what.add_argument("--update", action="store_true", help="write resources.md")
+    parser.add_argument("--update", action="store_true", help="write resources.md")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     options = parser.parse_args()
-    if not options.update and options.all is None and options.turn is None:
+    if options.all is None and options.turn is None:
+        if options.update:
+            parser.error("--update needs --all: the page is about all variants.")
         print("\n".join(typical_lines()))
         return
     names = options.all or ARCHITECTURES
