@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from sklearn.utils._tags import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -54,6 +55,8 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
 
     Notes
     -----
+    NaN inside of a series is left out of its statistics, and stays NaN, as in scikit-learn's scalers.
+
     A series that is constant, up to the rounding of its dtype, becomes 0 everywhere, or the lower end of the
     range: its noise is not blown up. Statistics are computed in float64 from values relative to the first
     one, so that a large offset costs no digits; the result has the dtype of the input. Work and memory are
@@ -71,6 +74,11 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
     array([[0.  , 0.02, 0.04],
            [0.18, 0.59, 1.  ]])
     """
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "method": [StrOptions({"standard", "minmax"})],
@@ -104,7 +112,7 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
         -------
         self : TimeSeriesScaler
         """
-        batch = self._check_series(X, reset=True)
+        batch = self._check_series(X, reset=True, allow_nan=True)
         self._range()
         if self.scope == "dataset":
             whole = SeriesBatch(batch.values, np.array([0, len(batch.values)]))
@@ -126,7 +134,7 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
             The same kind of container as `X`, with its padding, float32 or float64.
         """
         check_is_fitted(self)
-        batch = self._check_series(X, reset=False)
+        batch = self._check_series(X, reset=False, allow_nan=True)
         if self.scope == "dataset":
             values = (batch.values - self.center_) / self.scale_
         else:
@@ -153,7 +161,7 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
             The same kind of container as `X`, with its padding, float32 or float64.
         """
         check_is_fitted(self)
-        batch = self._check_series(X, reset=False)
+        batch = self._check_series(X, reset=False, allow_nan=True)
         low, width = self._range()
         values = (batch.values - low) / width * self.scale_ + self.center_
         return Container.of(X, batch).wrap(SeriesBatch(values.astype(batch.dtype, copy=False), batch.offsets))
@@ -185,20 +193,23 @@ class _Statistics(NamedTuple):
 
 def _statistics(batch: SeriesBatch, method: str) -> _Statistics:
     starts, lengths = batch.offsets[:-1], batch.lengths
-    # reduceat never sees an empty segment: a SeriesBatch has none.
-    smallest = np.minimum.reduceat(batch.values, starts, axis=0).astype(np.float64)
-    largest = np.maximum.reduceat(batch.values, starts, axis=0).astype(np.float64)
+    # reduceat never sees an empty segment: a SeriesBatch has none. fmin and fmax leave NaN out.
+    smallest = np.fmin.reduceat(batch.values, starts, axis=0).astype(np.float64)
+    largest = np.fmax.reduceat(batch.values, starts, axis=0).astype(np.float64)
     width = largest - smallest
     noise = 8 * np.finfo(batch.dtype).eps * np.maximum(np.abs(smallest), np.abs(largest))
     constant = width <= noise
     unit = np.where(constant, 1.0, width)
     if method == "minmax":
         return _Statistics(smallest, np.zeros_like(unit), unit)
-    counts = lengths[:, None]
+    missing = np.isnan(batch.values)
+    counts = np.maximum(lengths[:, None] - np.add.reduceat(missing, starts, axis=0, dtype=np.int64), 1)
     # In units of the width, above the smallest value: an offset costs no digits, no square overflows.
     relative = (batch.values - np.repeat(smallest, lengths, axis=0)) / np.repeat(unit, lengths, axis=0)
+    relative[missing] = 0
     mean = np.add.reduceat(relative, starts, axis=0) / counts
     relative -= np.repeat(mean, lengths, axis=0)
+    relative[missing] = 0
     correction = np.add.reduceat(relative, starts, axis=0) / counts  # what the first sum lost to rounding
     deviation = np.sqrt(np.add.reduceat(relative**2, starts, axis=0) / counts - correction**2)
     return _Statistics(smallest, (mean + correction) * unit, np.where(constant, 1.0, deviation * unit))

@@ -182,8 +182,8 @@ def test_bad_parameters():
     for bad in ((1.0, 1.0), (0.0, np.nan), (0.0, np.inf), ("a", "b"), (0.0, 1.0, 2.0)):
         with pytest.raises(ValueError, match="feature_range must be"):
             TimeSeriesScaler(method="minmax", feature_range=bad).fit(X)
-    with pytest.raises(ValueError, match="NaN before its end"):
-        TimeSeriesScaler().fit([[np.nan, 2.0]])
+    with pytest.raises(ValueError, match="zero length"):
+        TimeSeriesScaler().fit([[np.nan, np.nan], [1.0, 2.0]])
 
 
 def test_pipeline_under_global_pandas_output(rng):
@@ -195,3 +195,26 @@ def test_pipeline_under_global_pandas_output(rng):
         assert pipeline.fit_transform(X).shape == (2, 6, 2)
     copy = pickle.loads(pickle.dumps(pipeline))
     np.testing.assert_array_equal(copy.transform(X), pipeline.transform(X))
+
+
+@pytest.mark.parametrize("method", ["standard", "minmax"])
+@pytest.mark.parametrize("scope", ["series", "dataset"])
+def test_missing_numbers_are_left_out(method, scope):
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, 2)) + 5 for n in (6, 9, 4)]
+    X[0][2, 1] = X[1][0] = np.nan
+    X[2][:, 0] = np.nan  # of this there are no statistics
+    scaler = TimeSeriesScaler(method=method, scope=scope).fit(X)
+    for scaled, series in zip(scaler.transform(X), X, strict=True):
+        known = np.concatenate(X) if scope == "dataset" else series
+        for found, column, all_known in zip(scaled.T, series.T, known.T, strict=True):
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(column))
+            if np.isnan(column).all():
+                continue
+            low, spread = np.nanmean(all_known), np.nanstd(all_known)
+            if method == "minmax":
+                low, spread = np.nanmin(all_known), np.nanmax(all_known) - np.nanmin(all_known)
+            np.testing.assert_allclose(found, (column - low) / spread, rtol=1e-12)
+    if scope == "dataset":
+        for back, series in zip(scaler.inverse_transform(scaler.transform(X)), X, strict=True):
+            np.testing.assert_allclose(back, series, rtol=1e-12)

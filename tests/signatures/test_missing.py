@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktime_sdtw import LogSignatureTransformer, SignatureKernel, SignatureTransformer
+from sktime_sdtw import LogSignatureTransformer, SignatureKernel, SignatureTransformer, TimeSeriesScaler
 from sktime_sdtw.signatures import logsignature, signature, transform_path
 from sktime_sdtw.signatures._transforms import TRANSFORMS
 
@@ -204,6 +204,16 @@ def test_kernel_of_series_with_holes():
         model = SignatureKernel(nan_policy=policy)
         np.testing.assert_allclose(model.fit_transform(X), expected, rtol=1e-12)
         np.testing.assert_allclose(model.transform(X[:3]), expected[:3], rtol=1e-12)
+
+
+def test_search_over_policies_behind_a_scaler():
+    X, y = with_holes((24, 12, 2), 0, share=0.1), np.arange(24) % 2
+    X[y == 1] += np.linspace(0, 20, 12)[:, None]
+    model = make_pipeline(TimeSeriesScaler(), SignatureTransformer(depth=2), LogisticRegression())
+    grid = {"signaturetransformer__nan_policy": ["ffill", "skip"]}
+    search = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, y)
+    assert search.best_score_ > 0.9
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 # --- estimators: times
