@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cuda_variants
 import pytest
-from cuda_variants import ARCHITECTURES, FAMILIES, budget, resources, typical, within
+from cuda_checks import BANDS, EVERYTHING, forward, gradient, series
+from cuda_emulation import EmulatedRuntime
+from cuda_variants import ARCHITECTURES, FAMILIES, budget, product, resources, typical, within
 from sktime_sdtw.cuda_ext._compile import CompileError, supported_architectures
+
+from sktime_sdtw import _engine
 
 
 def missing() -> str:
@@ -58,3 +64,39 @@ def test_every_kernel_has_a_family_and_a_budget():
     kernels = {path.name.removesuffix(".cu") for path in folder.iterdir() if path.name.endswith(".cu")}
     assert kernels == {spec.entry for family in FAMILIES for spec in family.all()}
     assert all(budget(spec) for family in FAMILIES for spec in family.all())
+
+
+class Noting(EmulatedRuntime):
+    """Runs nothing, and says that there are pairs for every method."""
+
+    def __init__(self):
+        super().__init__(multiprocessors=1)
+        self.specs = set()
+
+    def launch(self, spec, blocks, threads, arguments):
+        self.specs.add(spec)
+
+    def download(self, buffer, shape, out=None):
+        found = super().download(buffer, shape, out)
+        if shape == (5,):  # which methods there are
+            found[:4] = 1
+        return found
+
+
+def test_no_more_and_no_less_than_the_engine_launches():
+    noting = Noting()
+    choices = list(
+        itertools.product(("float32", "float64"), ("sqeuclidean", "euclidean", "manhattan"), BANDS[:2])
+    )
+    # Strips that share a warp, one of a pair, several.
+    for dtype, cost, band in choices:
+        for d, (count, length) in itertools.product(range(1, 9), ((46, 9), (2, 9), (2, 300))):
+            x = series([length] * count, d, dtype)
+            forward(noting, x, x, "full", cost, band)
+        for d, (count, length) in itertools.product(range(1, 5), ((64, 9), (2, 9), (2, 150))):
+            x = series([length] * count, d, dtype)
+            for wanted in ({"x", "y"}, EVERYTHING):
+                gradient(noting, _engine.Pairs(x, x), wanted, cost, band)
+    launched = {spec for spec in noting.specs if spec.entry in ("sweep", "reverse")}
+    assert launched == {spec for spec in product("sm_90") if spec.entry in ("sweep", "reverse")}
+    assert noting.specs <= set(product("sm_90"))
