@@ -159,6 +159,9 @@ def test_a_step_that_cannot_start_does_not_keep_others_from_running(tmp_path: Pa
     assert "no such library" in done.stderr
     (page,) = tmp_path.glob("*.md")
     assert "CPU engine" in page.read_text()
+    assert "## smoke: not done" in page.read_text()
+    assert "no such library" in page.read_text()
+    assert 'File "…/_steps.py", line 1' in page.read_text()
 
 
 def test_it_starts_before_the_package_is_built(tmp_path: Path) -> None:

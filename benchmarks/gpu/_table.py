@@ -22,7 +22,7 @@ def markdown(report: dict[str, Any], model: Model) -> str:
     Parameters
     ----------
     report : dict
-        "machine", "dry_run", and "steps": name -> {"result", "commit", "seconds"}.
+        "machine", "dry_run", "steps": name -> {"result", "commit", "seconds"}, and "failed": name -> why.
     model : dict
         By the name of a row: what model.py expects.
     """
@@ -63,6 +63,8 @@ def markdown(report: dict[str, Any], model: Model) -> str:
             step = steps[name]
             note = "" if step["commit"] == info["commit"] else f" (commit {step['commit']})"
             lines += [f"## {name}{note}", "", *write(step["result"], model, judge), ""]
+    for name, why in report.get("failed", {}).items():
+        lines += [f"## {name}: not done", "", "```", why, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
