@@ -152,6 +152,15 @@ def test_several_strips(order, dtype, monkeypatch, device):
     compare(x.diff(dim=1) @ y.diff(dim=1).mT, None, None, None, True, Settings("precomputed", 1.0, order))
 
 
+@pytest.mark.parametrize("static", ["linear", "rbf"])
+def test_long_float32_paths_keep_their_digits(static):
+    x = paths(2, 1000, 2, dtype=torch.float32, scale=1.0)
+    expected = signature_kernel_gram(x.double().numpy(), static_kernel=static)
+    size = np.sqrt(np.diagonal(expected)[:, None] * np.diagonal(expected))
+    found = signature_kernel_gram(x, static_kernel=static).double().numpy()
+    assert (np.abs(found - expected) / size).max() < 3e-6
+
+
 def test_windows(monkeypatch, device):
     x, y, lengths = paths(7, 12, 2), paths(5, 9, 2, seed=1), torch.tensor([12, 3, 1, 9, 12, 2, 7])
     for scratch in (40_000, 100_000):
