@@ -151,6 +151,36 @@ def test_reversed_path_is_the_inverse():
     check(both, np.zeros_like(both))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=st.integers(1, 18),
+    length=st.integers(2, 80),
+    channels=st.integers(1, 5),
+    depth=st.integers(1, 5),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**31),
+)
+def test_identities(batch, length, channels, depth, dtype, seed):
+    """Chen's, of the reversed path, and of one that is run through with stops and in other steps."""
+    rng = np.random.default_rng(seed)
+    x = walks((batch, length, channels), seed, dtype)
+    whole, cut = signature(x, depth), int(rng.integers(1, length)) if length > 2 else None
+    tolerance = {"rtol": 0, "atol": (1e-4 if dtype == np.float32 else 1e-10) * max(1, np.abs(whole).max())}
+    if cut is not None and cut < length - 1:
+        joined = signature_combine(
+            signature(x[:, : cut + 1], depth), signature(x[:, cut:], depth), channels, depth
+        )
+        np.testing.assert_allclose(joined, whole, **tolerance)
+    np.testing.assert_allclose(signature(x[:, ::-1], depth), signature(x, depth, inverse=True), **tolerance)
+    where = np.sort(
+        np.concatenate([np.arange(length), rng.uniform(0, length - 1, 5), rng.integers(0, length, 3)])
+    )
+    before = np.minimum(where.astype(int), length - 2)
+    share = (where - before)[:, None].astype(dtype)
+    other = (1 - share) * x[:, before] + share * x[:, before + 1]
+    np.testing.assert_allclose(signature(other, depth), whole, **tolerance)
+
+
 def test_online():
     x, y = walks((5, 9, 3)), walks((5, 4, 3), seed=1)
     whole = signature(np.concatenate([x, y], axis=1), 4)
