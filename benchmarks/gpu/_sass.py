@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,11 +162,27 @@ def kernel_blocks(blocks: list[Block]) -> list[Block]:
     return blocks
 
 
-def shortest_round(blocks: list[Block], counted: str, needed: int) -> list[Instruction]:
-    """The shortest way round a loop with `needed` instructions that match `counted`; empty: there is none."""
+def shortest_round(
+    blocks: list[Block], counted: str, needed: int, also: str = "", loads: int = 0
+) -> list[Instruction]:
+    """The shortest way round a loop with `needed` instructions that match `counted`; empty: there is none.
+
+    And with so many `loads` beside that match `also`.
+    """
+    if also:
+        many = 1000  # loads alone never make up for what is counted
+        return _shortest(
+            blocks,
+            lambda i: many * bool(re.match(counted, i)) + bool(re.match(also, i)),
+            many * needed + loads,
+        )
+    return _shortest(blocks, lambda i: bool(re.match(counted, i)), needed)
+
+
+def _shortest(blocks: list[Block], count_of: Callable[[str], int], needed: int) -> list[Instruction]:
     following = successors(blocks)
     weights = [len(block.code) for block in blocks]
-    counts = [sum(bool(re.match(counted, i.operation)) for i in block.code) for block in blocks]
+    counts = [sum(count_of(i.operation) for i in block.code) for block in blocks]
     heads = sorted({to for k, nexts in enumerate(following) for to in nexts if to <= k})
     best: tuple[int, tuple[int, ...]] | None = None
     for head in heads:

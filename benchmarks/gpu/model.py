@@ -15,6 +15,8 @@ launch is the longest of
 
 How much of E is 0, and need not be multiplied, is taken from the data of each row, by the CPU engine.
 
+Buffers of zeros are launches too; for a training step one, as for calls on tensors that come again.
+
 Not in the model: what happens once for each series and at the ends of runs, misses of the first-level cache,
 contention for memory, the clock under load, and the host. Writes model.md and model.json.
 """
@@ -35,6 +37,7 @@ from typing import Any
 import _rows
 import _sass
 import numpy as np
+from sktime_sdtw.cuda_ext import LEAST_GPU_WORK
 
 import sktime_sdtw as sdtw
 
@@ -52,6 +55,13 @@ CELLS_OF_WARP = 32 * 32  # of tensor_table
 PRODUCT_STEPS, PRODUCT_WARPS = 16, 8  # steps between barriers of products.cu, and warps of a block
 SAID = 4  # steps until the next strip is told of them
 LAUNCH = 3e-6  # seconds between kernels that wait for each other on a stream: an assumption
+
+# From how much work on a GPU is faster than CORES cores. Measured, on cores of an AMD EPYC: cells of one
+# feature that a core fills in a second, and seconds of Python of a call on arrays, with a driver that does
+# nothing. Assumed: seconds that each copy takes beside its bytes, and bytes a second of the bus.
+CORES, CORE_RATE, HOST = 8, 5.3e9, 0.25e-3
+COPY, BUS = 25e-6, 25e9
+SMALL = _rows.Row("small", "35×35 of 128", 35, 35, 128, 128)
 
 
 # --- a stand-in for a GPU
@@ -77,7 +87,7 @@ class Recorder:
     def __init__(self, method: int) -> None:
         self.method = method
         self.launches: list[tuple[Any, int, int, dict[str, Any]]] = []
-        self.held = self.peak = 0
+        self.held = self.peak = self.clears = 0
 
     def take(self, nbytes: int) -> None:
         """More bytes are held, or fewer."""
@@ -92,7 +102,10 @@ class Recorder:
         """As in `Runtime`."""
         return Held(self, count, dtype)
 
-    zeros = empty
+    def zeros(self, count: int, dtype: Any) -> Held:
+        """As in `Runtime`."""
+        self.clears += 1
+        return self.empty(count, dtype)
 
     def upload(self, array: Any) -> Held:
         """As in `Runtime`."""
@@ -113,8 +126,9 @@ class Recorder:
 
     def launch(self, spec: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         """As in `Runtime`."""
-        names = zip(_parameters(spec), arguments, strict=True)
-        values = {name: value for name, value in names if isinstance(value, np.generic)}
+        given = dict(zip(_parameters(spec), arguments, strict=True))
+        values = {name: value for name, value in given.items() if isinstance(value, np.generic)}
+        values["keeps"] = given.get("keep_m") is not None and spec.entry == "sweep"
         self.launches.append((spec, blocks, threads, values))
 
 
@@ -186,8 +200,8 @@ def clocks_of(slots: int, pipes: Mapping[str, int]) -> int:
 
 
 @functools.cache
-def examine(spec: Any) -> Kernel | None:
-    """Compile, disassemble and count; None for the small kernels beside."""
+def examine(spec: Any, keeps: bool = False) -> Kernel | None:
+    """Compile, disassemble and count; None for the small kernels beside. `keeps`: tiles, for a gradient."""
     compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
     if spec.entry not in ("sweep", "reverse", "table", "tensor_table", "products"):
         return None
@@ -224,7 +238,10 @@ def examine(spec: Any) -> Kernel | None:
             mark, of_cell = r"MUFU\.(EX2|RCP)$", 2
         # Of its last cell, the reverse sweep does not need the value.
         needed = cells * of_cell - (spec.entry == "reverse")
-        code, units = _sass.shortest_round(blocks, mark, needed), cells
+        # What one lane fetches for the next step takes the time of all, and so does what is kept.
+        most = moves_of(defines, spec.entry, keeps)
+        ways = (_sass.shortest_round(blocks, mark, needed, "LDG|STG", moves) for moves in range(most, -1, -1))
+        code, units = next((way for way in ways if way), []), cells
     if not code:
         raise SystemExit(f"The inner loop of {spec} was not found.")
     return Kernel(
@@ -238,12 +255,25 @@ def examine(spec: Any) -> Kernel | None:
     )
 
 
+def moves_of(defines: Mapping[str, str], entry: str, keeps: bool) -> int:
+    """Loads and stores of a step of a sweep, at most: some of them the compiler may have put together."""
+    rows, cols, d = (int(defines[name]) for name in ("TILE_ROWS", "TILE_COLS", "DIM"))
+    of_quad = 2 if defines["REAL"] == "double" else 4
+    numbers = 1 if defines["HARD"] == "1" else 2  # with an exponent
+    kept = numbers * (rows + cols) // of_quad
+    tile, multi = rows * cols // of_quad, int(defines["MULTI"])
+    moves = rows * d if d else tile
+    if entry == "reverse":  # which puts E in the place of the costs
+        return moves + kept + (0 if d else tile) + multi * rows * (2 + d)
+    return moves + kept * keeps + multi * rows * numbers
+
+
 # --- launches
 
 
 def seconds_of(spec: Any, blocks: int, threads: int, values: dict[str, Any], sizes: Sizes) -> float:
     """Model time of a launch."""
-    kernel = examine(spec)
+    kernel = examine(spec, values["keeps"])
     if kernel is None:
         return LAUNCH
     defines = {name: int(value) for name, value in spec.defines if value.isdecimal()}
@@ -347,17 +377,46 @@ def workload(row: _rows.Row) -> tuple[dict[str, Any], list[Any]]:
     times: dict[str, float] = {}
     for spec, blocks, threads, values in recorder.launches:
         times[spec.entry] = times.get(spec.entry, 0.0) + seconds_of(spec, blocks, threads, values, sizes)
-    specs = list(dict.fromkeys(launch[0] for launch in recorder.launches))
+    clears = min(recorder.clears, 1) if row.training else recorder.clears  # tensors: all at once, see _tape
+    times["zeros"] = LAUNCH * clears
+    specs = list(dict.fromkeys((launch[0], launch[3]["keeps"]) for launch in recorder.launches))
     figures = {
         "name": row.name,
         "title": row.title,
         "seconds": sum(times.values()),
         "parts": times,
-        "launches": len(recorder.launches),
+        "launches": len(recorder.launches) + clears,
         "peak_bytes": recorder.peak,
         "cells": row.cells,
     }
     return figures, specs
+
+
+def small_call() -> dict[str, float]:
+    """Seconds of a call on arrays, NumPy in and out, by what takes them."""
+    row, copies = SMALL, 4  # both series, which methods there are, and the results
+    nbytes = 4 * (row.n_x * row.n + row.n_y * row.m) * row.d + 4 * row.n_x * row.n_y
+    return {
+        "Python": HOST,
+        "copies": copies * COPY + nbytes / BUS,
+        "kernels": workload(row)[0]["seconds"],
+    }
+
+
+def threshold_text() -> str:
+    """From how much work on `device="auto"` takes a GPU, and why."""
+    parts = small_call()
+    seconds = sum(parts.values())
+    listed = ", ".join(f"{_rows.seconds(value)} {name}" for name, value in parts.items())
+    spent, rate = _rows.seconds(seconds), CORE_RATE / 1e9
+    return (
+        f"A call on arrays, {SMALL.title}, takes {spent}: {listed}. In that time {CORES} cores fill\n"
+        f"{CORES} × {rate:.2g}·10⁹ × {spent} = {CORES * CORE_RATE * seconds / 1e6:.0f}·10⁶ cells of one "
+        f"feature, one core {CORE_RATE * seconds / 1e6:.1f}·10⁶.\n"
+        f"`LEAST_GPU_WORK` is {LEAST_GPU_WORK / 1e6:.0f}·10⁶. The rate of a core and the time of Python were "
+        "measured (on the CPU, with a\n"
+        "driver that does nothing); the rest is this model, and assumptions about copies."
+    )
 
 
 # --- pages
@@ -390,12 +449,12 @@ def kernel_lines(specs: Sequence[Any]) -> list[str]:
     """The table of kernels."""
     heads = ["kernel", "registers", "slots", *_sass.PIPES, "bound by", "clocks", "clocks alone", "10⁹/s"]
     lines = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1)]
-    for spec in specs:
-        kernel = examine(spec)
+    for spec, keeps in specs:
+        kernel = examine(spec, keeps)
         if kernel is None:
             continue
         cells = [
-            name_of(spec),
+            name_of(spec) + (", tiles kept" if keeps else ""),
             str(kernel.registers),
             f"{kernel.slots / kernel.units:.1f}",
             *(f"{kernel.pipes.get(pipe, 0) / kernel.units:.2f}" for pipe in _sass.PIPES),
@@ -429,6 +488,10 @@ Cells are counted once for a gradient too. Memory is what the engine holds on th
 results included: no model, but what it asks for. So is the number of launches.
 
 {workloads}
+
+## From how much work on
+
+{threshold}
 """
 
 
@@ -459,6 +522,7 @@ def page(results: list[dict[str, Any]], specs: Sequence[Any], versions: str) -> 
         clock=CLOCK / 1e9,
         kernels="\n".join(kernel_lines(specs)),
         workloads="\n".join(lines),
+        threshold=threshold_text(),
     )
 
 
