@@ -367,7 +367,7 @@ BUDGETS = {
     ("sweep", "float"): Budget(255, 0, 0),
     ("sweep", "double"): Budget(255, 384, 0),
     ("reverse", "float"): Budget(255, 64, 0),
-    ("reverse", "double"): Budget(255, 1792, 0),
+    ("reverse", "double"): Budget(255, 1280, 0),
     ("table", "float"): Budget(128, 16, 16 * 1024),
     ("table", "double"): Budget(176, 16, 32 * 1024),
     ("tensor_table", "float"): Budget(128, 160, 40 * 1024),
