@@ -199,6 +199,11 @@ def is_list(X: Any) -> bool:
     return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
+def is_masked(X: Any) -> bool:
+    """Whether this is a masked array. Who has one has imported its module, which takes milliseconds."""
+    return "numpy.ma" in sys.modules and isinstance(X, np.ma.MaskedArray)
+
+
 def lies_on_gpu(X: Any) -> bool:
     """Whether an array, of torch or of anything that speaks DLPack, lies on a CUDA device."""
     module = type(X).__module__.split(".")[0]
@@ -226,9 +231,7 @@ def _to_array(X: Any, name: str) -> Array:
         array = X.to_numpy()
         # A missing value of a nullable dtype is an object of its own. (pandas 2.0 cannot replace it in ints.)
         X = X.to_numpy(na_value=np.nan) if array.dtype == object else array
-    # What is masked is missing, and asarray would bring it back. Whoever has a masked array has imported its
-    # module; to do so here would take a good part of the time that a first call on a GPU may.
-    if "numpy.ma" in sys.modules and isinstance(X, np.ma.MaskedArray):
+    if is_masked(X):  # what is masked is missing, and asarray would bring it back
         X = (np.ma.asarray(X, dtype=np.float64) if X.dtype.kind in "biu" else X).filled(np.nan)
     try:
         return np.asarray(X)

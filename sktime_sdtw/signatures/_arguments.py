@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._series import is_masked, lies_on_gpu
 from . import _numpy
 from ._words import check_depth, check_size, count_words
 
@@ -26,9 +27,13 @@ def operators(*arrays: Any) -> ModuleType:
 
 def check_array(x: Any, name: str, ops: ModuleType) -> Any:
     """Return a floating array of the kind that `ops` works on."""
-    if isinstance(x, np.ma.MaskedArray) and x.dtype.kind == "f":  # asarray would bring back what is masked
-        x = x.filled(np.nan)
     if ops is _numpy:
+        if lies_on_gpu(x):
+            raise TypeError(
+                f"{name} lies on a GPU; pass torch.from_dlpack({name}), which has the same memory."
+            )
+        if is_masked(x) and x.dtype.kind == "f":  # asarray would bring back what is masked
+            x = x.filled(np.nan)
         x = np.asarray(x)
     elif not hasattr(x, "requires_grad"):
         raise TypeError(f"{name} must be a torch tensor like the other arguments. Got {type(x).__name__}.")

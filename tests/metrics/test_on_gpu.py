@@ -27,6 +27,7 @@ from sktime_sdtw import (
 )
 from sktime_sdtw.cluster import SoftDTWKMeans
 from sktime_sdtw.metrics import _on_gpu
+from sktime_sdtw.signatures import signature
 
 torch = pytest.importorskip("torch")
 
@@ -211,3 +212,5 @@ def test_elsewhere_a_clear_error():
         soft_dtw_barycenter(OnGpu(X))
     with pytest.raises(TypeError, match="X lies on a GPU; pass a NumPy array"):
         SoftDTWKMeans().fit(OnGpu(X))
+    with pytest.raises(TypeError, match=r"path lies on a GPU; pass torch.from_dlpack\(path\)"):
+        signature(OnGpu(X), 2)
