@@ -2,7 +2,8 @@
 
 from ._aligner import GDTWAligner
 from ._aligner_cv import GDTWAlignerCV
-from ._gdtw import GDTWResult, apply_warp, gdtw
+from ._apply import apply_warp
+from ._gdtw import GDTWResult, gdtw
 from ._path_losses import max_alignment_error, mean_alignment_error, time_deviation, time_error
 
 __all__ = [

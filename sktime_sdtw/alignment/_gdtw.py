@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._series import Array, is_list
 from . import _problem
-from ._problem import Floats, Problem
+from ._problem import Problem
 from ._solver import ALL, Solution, solve
 
 HOLDS = ("free", "source_start", "source_end", "band_lower", "band_upper", "sample", "identity", "residual")
@@ -342,36 +342,3 @@ def take_first(result: GDTWResult) -> GDTWResult:
     """A single pair without the axis of pairs."""
     fields = {name: value if value is None else value[0] for name, value in vars(result).items()}
     return GDTWResult(**fields)
-
-
-def apply_warp(x: Any, warp: Any, *, x_times: Any = None) -> Floats:
-    """Read a signal at warped times.
-
-    Parameters
-    ----------
-    x : array-like of shape (n,) or (n, n_features)
-        The source of a warp, or another signal of the same times: what was measured along with it.
-    warp : GDTWResult or array-like of shape (n_knots,)
-        Of a single pair, or times of x.
-    x_times : array-like of shape (n,), default=None
-        Times of the samples of x. None spreads them evenly over [0, 1].
-
-    Returns
-    -------
-    ndarray of shape (n_knots,) or (n_knots, n_features)
-        The values of x at the warped times, by linear interpolation.
-
-    Examples
-    --------
-    >>> from sktime_sdtw import apply_warp
-    >>> apply_warp([0.0, 1.0, 4.0], [0.0, 0.25, 1.0])
-    array([0. , 0.5, 4. ])
-    """
-    signals, single, _ = _problem.read_signals(x, x_times, None, "x")
-    if not single:
-        raise ValueError("x must be a single signal, of shape (n,) or (n, n_features).")
-    at = np.asarray(warp.values if isinstance(warp, GDTWResult) else warp, np.float64)
-    if at.ndim != 1 or not np.isfinite(at).all():
-        raise ValueError(f"warp must be finite times of shape (n_knots,). Got shape {at.shape}.")
-    columns = [np.interp(at, signals.times, column) for column in signals.values.T]
-    return columns[0] if np.ndim(x) == 1 else np.stack(columns, axis=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
     """|warp - truth|, and a module that has what is needed: NumPy, or the tensors' own methods."""
@@ -15,14 +17,18 @@ def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
         a, b = torch.as_tensor(warp), torch.as_tensor(truth)
         module: Any = torch
     else:
-        import numpy as np
-
         a, b = np.asarray(warp, np.float64), np.asarray(truth, np.float64)
         module = np
     if a.shape[-1] != b.shape[-1] or a.shape[-1] < 2:
         raise ValueError(
             f"warp and truth must have as many knots, two or more. Got {tuple(a.shape)}, {tuple(b.shape)}."
         )
+    try:
+        np.broadcast_shapes(tuple(a.shape), tuple(b.shape))
+    except ValueError:
+        raise ValueError(
+            f"warp and truth must be of as many pairs. Got {tuple(a.shape)}, {tuple(b.shape)}."
+        ) from None
     return module.abs(a - b), module
 
 
@@ -33,6 +39,8 @@ def _integral(values: Any, times: Any, module: Any) -> Any:
     if t.shape[-1] != values.shape[-1]:
         raise ValueError(f"times must have {values.shape[-1]} knots. Got {t.shape[-1]}.")
     h = t[..., 1:] - t[..., :-1]
+    if module is np and (h < 0).any():
+        raise ValueError("times must increase from knot to knot.")
     return (0.5 * h * (values[..., 1:] + values[..., :-1])).sum(-1) / h.sum(-1)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from .._engine import resolve_device
 from .._series import is_list
 from . import _problem
+from ._apply import check_knots
 from ._gdtw import GDTWResult, check_search, finer_grid, take_first
 from ._operator import warp_of
 from ._solver import ALL, EXACT_NEEDS_CPU
@@ -100,6 +101,22 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     found = ((warp + origin).to(dtype), times.to(dtype), value.to(dtype), lengths, residual, holds, ties, gap)
     result = GDTWResult(*found)
     return take_first(result) if single else result
+
+
+def apply_torch(x: Any, at: Any, x_times: Any, x_lengths: Any) -> Tensor:
+    """`apply_warp` for tensors."""
+    x, x_lengths = _stack(x, x_lengths, "x")
+    is_plain = x.ndim == 1
+    x, single, dtype = _read(x, "x")
+    lengths = _read_lengths(x_lengths, x, "x_lengths")
+    times = _read_times(x_times, lengths, x.shape[:2], "x_times")
+    at = _as_tensor(at, x, "warp")
+    check_knots(tuple(at.shape), None if single else x.shape[0])
+    at = (at[None] if single else at).clamp(*_ends(times, lengths))
+    values = _interpolate(at, times, lengths, x).to(dtype)
+    if not single:
+        return values
+    return values[0, :, 0] if is_plain else values[0]
 
 
 def _stack(x: Any, lengths: Any, name: str) -> tuple[Any, Any]:

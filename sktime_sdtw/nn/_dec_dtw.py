@@ -63,7 +63,10 @@ class DecDTW(torch.nn.Module):
         self, reg: float = 0.1, *, learn_reg: bool = False, mode: str = "endpoint", **options: Any
     ) -> None:
         super().__init__()
-        number = float(reg)
+        try:
+            number = float(reg)
+        except (TypeError, ValueError):
+            raise ValueError(f"reg must be a number; `gdtw` takes one for each pair. Got {reg!r}.") from None
         if not math.isfinite(number) or number < 0 or (learn_reg and number == 0):
             raise ValueError(f"reg must be finite and >= 0, and > 0 to be learned. Got {reg!r}.")
         known = set(gdtw.__kwdefaults__ or ()) - {

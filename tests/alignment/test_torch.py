@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from warp_oracle import smooth, times
 
-from sktime_sdtw import gdtw, max_alignment_error, mean_alignment_error, time_deviation, time_error
+from sktime_sdtw import (
+    apply_warp,
+    gdtw,
+    max_alignment_error,
+    mean_alignment_error,
+    time_deviation,
+    time_error,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -101,6 +108,28 @@ def test_lists_of_tensors():
         gdtw(X, Y, x_lengths=[12, 7, 12])
     with pytest.raises(ValueError, match="different numbers of features"):
         gdtw([X[0], X[1][:, :1], X[2]], Y)
+
+
+def test_signals_are_read_along_warps_of_any_kind():
+    x, y, rest = batch()
+    arrays, lengths = gdtw(x, y, reg=0.03, **rest), rest["x_lengths"]
+    X = torch.tensor(x, requires_grad=True)
+    tensors = gdtw(X, torch.tensor(y), reg=0.03, **as_tensors(rest))
+    options = {"x_times": rest["x_times"], "x_lengths": lengths}
+    expected = apply_warp(x, arrays, **options)
+    actual = apply_warp(X, tensors, **as_tensors(options))
+    np.testing.assert_allclose(actual.detach(), expected, atol=1e-9)
+    for i, n in enumerate(lengths):
+        alone = apply_warp(x[i, :n], arrays.values[i], x_times=rest["x_times"][i, :n])
+        np.testing.assert_array_equal(expected[i], alone)
+    # Between samples, what is read is differentiable in the warp and in the signal.
+    (grad,) = torch.autograd.grad(actual.square().sum(), X)
+    assert grad.abs().sum() > 0
+    one = apply_warp(torch.arange(3.0), torch.tensor([0.0, 0.25, 1.1]))
+    assert one.tolist() == [0.0, 0.5, 2.0]
+    for wrong, values in ((x, arrays.values[:2]), (X, tensors.values[0]), (x[0], arrays.values)):
+        with pytest.raises(ValueError, match="warp must be times of shape"):
+            apply_warp(wrong, values)
 
 
 def test_operator_passes_the_checks_of_torch():
@@ -216,3 +245,7 @@ def test_path_losses_by_hand():
     assert max_alignment_error(t, np.zeros(101)) == 2
     with pytest.raises(ValueError, match="as many knots"):
         time_error(t, t[1:])
+    with pytest.raises(ValueError, match="as many pairs"):
+        time_error(np.ones((3, 5)), np.ones((2, 5)))
+    with pytest.raises(ValueError, match="times must increase"):
+        time_error(t, t, times=t[::-1])
