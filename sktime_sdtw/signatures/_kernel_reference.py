@@ -63,8 +63,7 @@ def _goursat(g: Tensor, refinement: tuple[int, int]) -> Tensor:
     inside = (column >= 0) & (column < m)
     skewed = g.gather(-1, column.clamp(0, m - 1).expand(*g.shape[:-1], n + m - 1)) * inside
     before, last = ones, ones
-    for s in range(n + m - 1):
-        v = skewed[..., s]
+    for v in skewed.unbind(-1):
         square = v * v / 12
         new = (last[..., 1:] + last[..., :-1]) * (1 + v / 2 + square) - before[..., :-1] * (1 - square)
         before, last = last, torch.cat([ones[..., :1], new], -1)
