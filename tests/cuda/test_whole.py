@@ -6,6 +6,7 @@ queued is done as late as possible; then the kernels are executed on the host.
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -19,6 +20,7 @@ from sktime_sdtw.cuda_ext._signature_kernel_plan import Window
 from sktime_sdtw.cuda_ext._signatures import PathBatch, SignatureEngine
 
 import sktime_sdtw as sdtw
+from sktime_sdtw._engine import resolve_device
 from sktime_sdtw.signatures import _kernel_numpy, _numpy
 from sktime_sdtw.signatures._kernel_numpy import Settings
 
@@ -110,6 +112,24 @@ def test_several_threads_at_once(gpu):
     for k, result in enumerate(found):
         for a, b in zip(flat(result), flat(call(k, "cpu")), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_has_no_gpu(gpu):
+    sdtw.pairwise_soft_dtw(X, device="cuda:0")
+    child = os.fork()
+    if child == 0:
+        gpu.bad_fork, said = True, ""  # which torch notices
+        try:
+            try:
+                sdtw.pairwise_soft_dtw(X, device="cuda:0")
+            except RuntimeError as error:
+                said = str(error)
+            os._exit(0 if "forked" in said and resolve_device("auto", 1e15) == "cpu" else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert resolve_device("auto", 1e15) == "cuda:0"
 
 
 def flat(result):
