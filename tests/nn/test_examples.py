@@ -60,3 +60,14 @@ def test_interpolation(program, tmp_path):
     assert between.shape == (3, 30, 1)
     assert picture.stat().st_size > 10_000
     assert between.isfinite().all()
+
+
+def test_learned_alignment(program, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "picture.png"
+    small = ["--steps", "2", "--seeds", "1", "--pairs", "8", "2", "--tasks", "audio"]
+    errors = program("learned_alignment")([*small, "--output", str(picture)])["audio"]
+    assert {"DecDTW", "Soft-DTW", "DILATE", "L2 along the truth"} < set(errors)
+    assert all(found.shape == (1, 2) and (found[:, 0] < found[:, 1]).all() for found in errors.values())
+    assert "least time error" in capsys.readouterr().out
+    assert picture.stat().st_size > 10_000
