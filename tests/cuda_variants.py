@@ -405,8 +405,8 @@ BUDGETS = {
     ("signature_kernel_weights", "double"): Budget(64, 16, 0),
     ("signature_kernel_products", "float"): Budget(128, 16, 12 * 1024),
     ("signature_kernel_products", "double"): Budget(128, 16, 20 * 1024),
-    # Large functions with several callers, which keep their registers in memory.
-    ("gdtw", "double"): Budget(255, 896, 34 * 1024),
+    # Large functions with several callers, whose registers they keep in memory meanwhile.
+    ("gdtw", "double"): Budget(255, 960, 34 * 1024),
     ("gdtw_backward", "double"): Budget(128, 256, 1024),
     ("classify", "float"): Budget(80, 0, 0),
     ("classify", "double"): Budget(80, 0, 0),

@@ -38,7 +38,6 @@ from sktime_sdtw.alignment._gdtw import make_problem  # noqa: E402
 
 # Clocks from one operation to the next that needs it: assumptions. FAR: a load of what was written long ago.
 LOAD, DOUBLE, DIVISION, VOTE, BARRIER, FAR = 35, 8, 110, 25, 40, 600
-BISECTION = 6 * (LOAD + DOUBLE)  # of some 64 corners
 
 
 class Turn(NamedTuple):
@@ -59,16 +58,23 @@ def _turn(what: str, file: str, mark: str, clocks: float, slots: float | None = 
 CHAIN, GRID, COSTS = "gdtw_chain.cuh", "gdtw_grid.cuh", "gdtw_objective.cuh"
 COUNTED = (
     _turn(
-        "links by lanes",
+        "halvings of a search",
         CHAIN,
-        "    last = first + curve.count + link.count;",
-        2 * LOAD + BISECTION + DIVISION + 2 * VOTE,
+        "        const int middle = (low + high) / 2;",
+        LOAD + DOUBLE,
     ),
+    _turn(
+        "searches by all lanes",
+        CHAIN,
+        "        const double there = sorted[minimum(k, high - 1)];",
+        LOAD + 2 * DOUBLE + VOTE,
+    ),
+    _turn("links by lanes", CHAIN, "    last = first + curve.count + link.count;", LOAD + VOTE),
     _turn(
         "corners of links, 32 at once",
         CHAIN,
-        "        const double s = curve.slope[k];\n",
-        4 * LOAD + DIVISION + 4 * DOUBLE,
+        "        const double s = own.slope[k], at = own.at[k];",
+        2 * LOAD + DIVISION + 6 * DOUBLE,
     ),
     _turn(
         "corners of folding links, 32 at once",
@@ -100,13 +106,13 @@ COUNTED = (
         "knots",
         CHAIN,
         "    const double least_at = node.at[0]",
-        2 * LOAD + 3 * BISECTION + 2 * DIVISION + 3 * VOTE + 10 * DOUBLE,
+        3 * LOAD + 3 * VOTE + 6 * DOUBLE,
     ),
     _turn(
         "corners of knots, 32 at once",
         CHAIN,
-        "        const int before = count_below(node.at, node.count, at[joints_to + k], false);",
-        2 * LOAD + BISECTION + DIVISION + 4 * DOUBLE,
+        "        const double there = slope_at(other, before, here), second",
+        2 * LOAD + 2 * VOTE + DIVISION + 8 * DOUBLE,
     ),
     _turn(
         "corners that may be left out, 32 at once",
@@ -130,7 +136,7 @@ COUNTED = (
         "knots traced back",
         CHAIN,
         "        const Joint after = chain.joint(k)",
-        BISECTION + 2 * LOAD + DIVISION + 4 * DOUBLE,
+        2 * LOAD + DIVISION + 8 * DOUBLE,
     ),
     _turn(
         "readings of a feature",
@@ -150,33 +156,37 @@ COUNTED = (
         "            const Sides knot = {w.left[i], w.right[i]};",
         LOAD + 6 * DOUBLE,
     ),
-    # Four at once: their loads together, their comparisons one after the other.
+    # Four at once: their loads together, their comparisons one after the other; slots as nvdisasm shows them.
     _turn(
         "points to come from",
         GRID,
-        "        const double value = ways(k, reduced_to);",
+        "        const double value = ways.candidate(ways.base[k],",
         (LOAD + DOUBLE + 4 * 2 * DOUBLE) / 4,
-        10,
+        10.5,
+    ),
+    _turn(
+        "points to come from, for three",
+        GRID,
+        "                const double base = ways.base[k], tilt = ways.tilt[k];",
+        (LOAD + DOUBLE + 4 * 2 * DOUBLE) / 4,
+        26,
     ),
     _turn("lanes compared", GRID, "        const int k = shuffle_xor(at, other);", VOTE + 2 * DOUBLE + 5, 10),
     _turn(
         "points to come to",
         GRID,
-        "        const int row = row0 + lane() / WIDTH,",
-        3 * LOAD + VOTE + 18 * DOUBLE + 40,
+        "        const int group = group0 + lane() / WIDTH,",
+        2 * LOAD + VOTE + 18 * DOUBLE + 40,
+        100,
     ),
-    _turn(
-        "bounds of a step",
-        GRID,
-        "            const double guess = (to - low - from.low) * from.per_spacing;",
-        14 * DOUBLE,
-    ),
-    _turn("points, 5 at once", GRID, "        double numbers[POINTS_AT_ONCE];", 2 * LOAD + 12 * DOUBLE, 150),
+    _turn("points, 5 at once", GRID, "        double numbers[POINTS_AT_ONCE];", 2 * LOAD + 12 * DOUBLE, 10),
+    _turn("points", GRID, "            numbers[u] = get(j);", 0, 28),
     _turn(
         "points located",
         GRID,
-        "    const double a = (at - p.x_times[k]) / (p.x_times[k + 1] - p.x_times[k]);",
-        4 * LOAD + DIVISION + 12 * DOUBLE,
+        "    const double at = points.at(j), guess = (at - p.x_times[0]) * p.samples_per_time;",
+        LOAD + DIVISION + 16 * DOUBLE,
+        60,
     ),
     _turn("features of samples", GRID, "            const double x = w.columns[", LOAD + 4 * DOUBLE, 60),
     _turn(

@@ -9,7 +9,7 @@
 // Bounds of each knot that some warp through all constraints reaches, or false where there is none. Interval by interval,
 // there and back: on a chain this is exact. By one thread.
 ROUTINE bool reach(Work &w, double tolerance) {
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     double *const low = w.low, *const high = w.high;
     for (int i = 0; i < p.m; ++i) {
         low[i] = p.floor(i), high[i] = p.ceiling(i);
@@ -30,7 +30,7 @@ ROUTINE bool reach(Work &w, double tolerance) {
 
 // The warp of mean slope, moved into the constraints.
 ROUTINE void begin(Work &w, double *warp) {
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     if (thread_index() == 0)
         for (int i = 0; i < p.m; ++i) {
             double first = w.low[i], last = w.high[i], at = identity(p, 0);
@@ -134,14 +134,13 @@ KERNEL void __launch_bounds__(THREADS)
         int *const cell = cells + at, *const hold = holds + at, *const tie = ties + at;
         int status = check_lengths(x_lengths[b], lengths[b], longest_x, longest);
         double value = not_a_number(), missed = value;
-        if (status == FINE) {
-            const Pair p = pair_of(problem, b);
-            status = check(p, partial);
-            if (thread_index() == 0 && status == FINE) {
-                set_up(w, p, partial, grid <= 0, longest_x, longest, points, room,
-                       {numbers + block_index() * n_numbers, integers + block_index() * n_integers});
-                outcome[0] = reach(w, 1e3 * w.tolerance) ? FINE : NO_WARP;
-            }
+        if (thread_index() == 0 && status == FINE) w.pair = pair_of(problem, b);
+        sync_block();
+        if (status == FINE) status = check(w.pair, partial);
+        if (thread_index() == 0 && status == FINE) {
+            set_up(w, partial, grid <= 0, longest_x, longest, points, room,
+                   {numbers + block_index() * n_numbers, integers + block_index() * n_integers});
+            outcome[0] = reach(w, 1e3 * w.tolerance) ? FINE : NO_WARP;
         }
         sync_block();
         if (status == FINE) status = outcome[0];

@@ -16,6 +16,7 @@ struct Chain {
     int *ends;                         // of the joints of each step
     int room;                          // for joints; where it does not suffice, `full` is set
     bool full;
+    bool falls;    // whether the curve does somewhere
     double slack;  // corners between which the cost changes by less are left out
     int limit;     // and those that are farthest from where the knot was, where there are more
 
@@ -54,6 +55,25 @@ DEVICE int count_below(const double *sorted, int count, double at, bool or_at) {
     return low;
 }
 
+// The same by all lanes of a warp for one number.
+DEVICE int count_together(const double *sorted, int count, double at, bool or_at) {
+    int low = 0, high = count;
+    while (low < high) {
+        const int stride = (high - low + 31) / 32, k = low + (lane() + 1) * stride - 1;
+        const double there = sorted[minimum(k, high - 1)];
+        const int below = leading_lanes(k < high && (there < at || (or_at && there == at)));
+        high = minimum(low + (below + 1) * stride - 1, high);
+        low = minimum(low + below * stride, high);
+    }
+    return low;
+}
+// Whether a curve has a fall. By all lanes of a warp.
+DEVICE bool has_fall(const Curve &curve) {
+    bool falls = false;
+    for (int k = lane() + 1; k < curve.count; k += 32) falls = falls || curve.slope[k] < curve.slope[k - 1];
+    return any(falls);
+}
+
 DEVICE Joint joint_between(const Joint &a, const Joint &b, double at) {
     const double t = b.at > a.at ? clamp((at - a.at) / (b.at - a.at), 0.0, 1.0) : 0.0;
     const double from = a.from + t * (b.from - a.from);
@@ -67,6 +87,7 @@ DEVICE void start_chain(Chain &chain, const Curve &node) {
     }
     chain.curve.count = node.count;
     sync_warp();
+    chain.falls = has_fall(chain.curve);
 }
 
 // The joints of a link, by one lane: those of a curve that falls, with its folds cut.
@@ -279,9 +300,7 @@ ROUTINE int fold_link(Chain &chain, const Curve &link, int begin) {
 // The curve becomes the joints [first, last) of the infimal convolution with the link.
 ROUTINE void pass_link(Chain &chain, const Curve &link, int first, int &last) {
     const Curve &curve = chain.curve;
-    bool falls = false;
-    for (int k = lane() + 1; k < curve.count; k += 32) falls = falls || curve.slope[k] < curve.slope[k - 1];
-    if (any(falls)) {
+    if (chain.falls) {
         last = fold_link(chain, link, first);
         return;
     }
@@ -290,27 +309,18 @@ ROUTINE void pass_link(Chain &chain, const Curve &link, int first, int &last) {
         chain.full = true;
         return;
     }
-    // What comes with the same slope comes from the curve first.
-    for (int k = lane(); k < curve.count; k += 32) {
-        const double s = curve.slope[k];
-        const int before = count_below(link.slope, link.count, s, false);
-        const double step = place(link, before, s);
-        chain.put(first + k + before, {curve.at[k] + step, curve.at[k], step, s});
-    }
-    if (lane() < link.count) {
-        const double s = link.slope[lane()];
-        const int before = count_below(curve.slope, curve.count, s, true);
-        const double from = place(curve, before, s);
-        chain.put(first + lane() + before, {from + link.at[lane()], from, link.at[lane()], s});
+    // A lane has a corner of one of the two, and looks where the other has its slope. What comes with the same slope comes
+    // from the curve first.
+    for (int item = lane(); item < curve.count + link.count; item += 32) {
+        const bool is_link = item >= curve.count;
+        const int k = is_link ? item - curve.count : item;
+        const Curve &own = is_link ? link : curve, &other = is_link ? curve : link;
+        const double s = own.slope[k], at = own.at[k];
+        const int before = count_below(other.slope, other.count, s, is_link);
+        const double there = place(other, before, s), from = is_link ? there : at, step = is_link ? at : there;
+        chain.put(first + k + before, {from + step, from, step, s});
     }
     sync_warp();
-}
-
-DEVICE double joint_slope(const Chain &chain, int first, int last, int before, double at) {
-    if (before == 0) return chain.slope[first];
-    if (before == last - first) return chain.slope[last - 1];
-    const int k = first + before;
-    return between(chain.at[k - 1], chain.slope[k - 1], chain.at[k], chain.slope[k], at);
 }
 
 // What becomes of a corner behind others, of which the last three count: rounding must not bend the curve backwards, and
@@ -383,7 +393,7 @@ ROUTINE int straighten(const Curve &curve, double slack) {
 
 // The part around a time, with so many corners to each side.
 DEVICE void narrow(Curve &curve, double near, int half) {
-    const int middle = count_below(curve.at, curve.count, near, false);
+    const int middle = count_together(curve.at, curve.count, near, false);
     const int first = maximum(middle - half, 0), last = minimum(middle + half, curve.count);
     for (int k = 0; k < last - first; k += 32) {
         const int from = minimum(first + k + lane(), last - 1);
@@ -401,38 +411,49 @@ ROUTINE void pass_node(Chain &chain, const Curve &node, double near, int first, 
     double low = maximum(chain.at[first], least_at), high = minimum(chain.at[last - 1], greatest_at);
     // Apart by rounding only: whether the constraints leave a warp was found out before.
     if (low > high) low = high = clamp(0.5 * (low + high), least_at, greatest_at);
-    const double *const at = chain.at + first;
-    const int joints_to = count_below(at, last - first, low, true);
-    const int joints_end = maximum(count_below(at, last - first, high, false), joints_to);
-    const int nodes_to = count_below(node.at, node.count, low, true);
-    const int nodes_end = maximum(count_below(node.at, node.count, high, false), nodes_to);
+    const Curve joints = {chain.at + first, chain.slope + first, last - first};
+    const int joints_to = count_together(joints.at, joints.count, low, true);
+    const int joints_end = maximum(count_together(joints.at, joints.count, high, false), joints_to);
+    const int nodes_to = count_together(node.at, node.count, low, true);
+    const int nodes_end = maximum(count_together(node.at, node.count, high, false), nodes_to);
     const int inner_joints = joints_end - joints_to, inner_nodes = nodes_end - nodes_to;
     Curve &out = chain.next;
     out.count = inner_joints + inner_nodes + 2;
-    // Of equal places joints come first.
-    for (int k = lane(); k < inner_joints; k += 32) {
-        const int before = count_below(node.at, node.count, at[joints_to + k], false);
-        const int to = 1 + k + before - nodes_to;
-        out.at[to] = at[joints_to + k];
-        out.slope[to] = chain.slope[first + joints_to + k] + slope_at(node, before, at[joints_to + k]);
-    }
-    // The ends, which take what is right of the lower and left of the upper, and the corners of the node.
-    for (int k = lane(); k < inner_nodes + 2; k += 32) {
-        const bool is_low = k == 0, is_high = k == 1;
-        const int corner = is_low ? nodes_to : is_high ? nodes_end : nodes_to + k - 2;
-        const double here = is_low ? low : is_high ? high : node.at[corner];
-        const int joints = is_low ? joints_to : is_high ? joints_end : count_below(at, last - first, here, true);
-        const double own = is_low || is_high ? slope_at(node, corner, here) : node.slope[corner];
-        const int to = is_low ? 0 : is_high ? out.count - 1 : 1 + (k - 2) + joints - joints_to;
-        out.at[to] = here;
-        out.slope[to] = joint_slope(chain, first, last, joints, here) + own;
+    // A lane has a corner of one of the two, and adds the slope of the other there; of equal places joints come first. At
+    // the ends, which take what is right of the lower and left of the upper, two lanes look at one curve each.
+    for (int begin = 0; begin < inner_joints + inner_nodes + 4; begin += 32) {
+        const int item = begin + lane(), inner = item - 4;
+        const bool is_end = item < 4, is_high = item & 1, is_joint = !is_end && inner < inner_joints;
+        const bool reads_node = is_joint || (is_end && item > 1), is_there = inner < inner_joints + inner_nodes;
+        const Curve &other = reads_node ? node : joints, &own = reads_node ? joints : node;
+        const int k = !is_there ? 0 : is_joint ? joints_to + inner : nodes_to + inner - inner_joints;
+        const double here = is_end ? (is_high ? high : low) : own.at[k];
+        const int before = !is_end      ? count_below(other.at, other.count, here, !is_joint)
+                           : reads_node ? (is_high ? nodes_end : nodes_to)
+                                        : (is_high ? joints_end : joints_to);
+        const double there = slope_at(other, before, here), second = shuffle_down(there, 2);
+        const int to = is_end ? (is_high ? out.count - 1 : 0) : 1 + k + before - nodes_to - joints_to;
+        if (is_there && item != 2 && item != 3) {
+            out.at[to] = here;
+            out.slope[to] = there + (is_end ? second : own.slope[k]);
+        }
     }
     sync_warp();
-    bool bent = chain.slack > 0;
-    for (int k = lane() + 1; k < out.count; k += 32)
-        bent = bent || (out.slope[k] < out.slope[k - 1] && out.at[k] > out.at[k - 1]);
-    if (any(bent)) { out.count = straighten(out, chain.slack); }
-    if (out.count > chain.limit) narrow(out, near, chain.limit / 2);
+    bool falls = false, bent = chain.slack > 0;
+    for (int k = lane() + 1; k < out.count; k += 32) {
+        const bool is_fall = out.slope[k] < out.slope[k - 1];
+        falls = falls || is_fall;
+        bent = bent || (is_fall && out.at[k] > out.at[k - 1]);
+    }
+    chain.falls = any(falls);
+    if (any(bent)) {
+        out.count = straighten(out, chain.slack);
+        chain.falls = has_fall(out);
+    }
+    if (out.count > chain.limit) {
+        narrow(out, near, chain.limit / 2);
+        chain.falls = has_fall(out);
+    }
     const Curve old = chain.curve;
     chain.curve = chain.next;
     chain.next = old;
@@ -468,7 +489,7 @@ ROUTINE void trace(const Chain &chain, const Curve &links, int room, const int *
     double goal = warp[m - 1];
     for (int i = m - 2; i >= 0; --i) {
         const int first = i ? chain.ends[i - 1] : 0, count = chain.ends[i] - first;
-        const int k = first + minimum(count_below(chain.at + first, count, goal, false), count - 1);
+        const int k = first + minimum(count_together(chain.at + first, count, goal, false), count - 1);
         const Joint after = chain.joint(k), before = chain.joint(k > first ? k - 1 : k);
         const double t = after.at > before.at ? clamp((goal - before.at) / (after.at - before.at), 0.0, 1.0) : 1.0;
         const bool at_end = t == 1.0 || k == first;

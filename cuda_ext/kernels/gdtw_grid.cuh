@@ -19,7 +19,11 @@ template <class Get, class Put> DEVICE void for_points(int count, Get &&get, Put
     for (int first = thread_index(); first < count; first += POINTS_AT_ONCE * THREADS) {
         double numbers[POINTS_AT_ONCE];
 #pragma unroll
-        for (int u = 0; u < POINTS_AT_ONCE; ++u) numbers[u] = get(minimum(first + u * THREADS, count - 1));
+        for (int u = 0; u < POINTS_AT_ONCE; ++u) {
+            const int j = first + u * THREADS;
+            if (j >= count) continue;
+            numbers[u] = get(j);
+        }
 #pragma unroll
         for (int u = 0; u < POINTS_AT_ONCE; ++u)
             if (first + u * THREADS < count) put(first + u * THREADS, numbers[u]);
@@ -68,9 +72,9 @@ struct Ways {
         tilt[k] = plain ? -2 * scale * off : at;
     }
     DEVICE double reduced(double to) const { return to - middle - (penalty.kind() == SQUARED ? from.low : 0); }
-    DEVICE double operator()(int k, double reduced_to) const {
-        if (penalty.kind() == SQUARED) return fused(tilt[k], reduced_to, base[k]);
-        return base[k] + price(reduced_to - tilt[k]);
+    DEVICE double candidate(double base_k, double tilt_k, double reduced_to) const {
+        if (penalty.kind() == SQUARED) return fused(tilt_k, reduced_to, base_k);
+        return base_k + price(reduced_to - tilt_k);
     }
     DEVICE double price(double e) const {
         if (penalty.kind() == SQUARED) return scale * e * e;
@@ -82,21 +86,16 @@ struct Ways {
         return k < 0 ? infinity() : costs[k] + price(to - from.at(k) - middle);
     }
     // Of the points in [first, last] those from which the bounds of the step leave a way; rises fall from point to point.
+    // A way that just keeps to a bound is within the tolerance of it, so rounding of the quotients does no harm.
     DEVICE void cut(double to, int &first, int &last) const {
-        if (first <= last && to - from.at(first) > high) {
-            const double guess = (to - high - from.low) * from.per_spacing;
-            int k = guess > first ? guess < last ? static_cast<int>(guess) : last : first;
-            while (k > first && !(to - from.at(k - 1) > high)) --k;
-            while (k <= last && to - from.at(k) > high) ++k;
-            first = k;
-        }
-        if (first <= last && to - from.at(last) < low) {
-            const double guess = (to - low - from.low) * from.per_spacing;
-            int k = guess > first ? guess < last ? static_cast<int>(guess) : last : first;
-            while (k < last && !(to - from.at(k + 1) < low)) ++k;
-            while (k >= first && to - from.at(k) < low) --k;
-            last = k;
-        }
+        const double least = (to - high - from.low) * from.per_spacing, most = (to - low - from.low) * from.per_spacing;
+        int low_end = least > first ? (least <= last ? static_cast<int>(ceil(least)) : last + 1) : first;
+        int high_end = most < last ? (most >= 0 ? static_cast<int>(most) : -1) : last;
+        // The warp's own point is not where an even one would be.
+        const double rise = to - from.anchor;
+        low_end = rise > high ? maximum(low_end, from.place + 1) : minimum(low_end, maximum(from.place, first));
+        high_end = rise < low ? minimum(high_end, from.place - 1) : maximum(high_end, minimum(from.place, last));
+        first = low_end, last = high_end;
     }
 };
 
@@ -108,7 +107,7 @@ DEVICE int best_way(const Ways &ways, double to, int first, int last, int width)
     int at = -1;
 #pragma unroll 4
     for (int k = first + (lane() & (width - 1)); k <= last; k += width) {
-        const double value = ways(k, reduced_to);
+        const double value = ways.candidate(ways.base[k], ways.tilt[k], reduced_to);
         if (value < best) best = value, at = k;
     }
     for (int other = width / 2; other > 0; other /= 2) {
@@ -119,44 +118,71 @@ DEVICE int best_way(const Ways &ways, double to, int first, int last, int width)
     return at;
 }
 
-// Of a warp: the points between those known, which are every `KNOWN`-th from `begin` on and `end`: every `BY`-th, by WIDTH
-// lanes each.
-template <int BY, int WIDTH>
-DEVICE void between_known(const Ways &ways, const Points &to, int begin, int end, int known, double *costs,
+// Of a warp: the points between those known, which are every KNOWN-th (0: every `stretch`-th) from `begin` on and `end`:
+// every BY-th, ROWS of them at once by WIDTH lanes.
+template <int KNOWN, int BY, int WIDTH, int ROWS>
+DEVICE void between_known(const Ways &ways, const Points &to, int begin, int end, int stretch, double *costs,
                           int *choices) {
-    const int each = known / BY - 1, rows = (end - begin + known - 1) / known * each, last_point = ways.from.number - 1;
-    for (int row0 = 0; row0 < rows; row0 += 32 / WIDTH) {
-        const int row = row0 + lane() / WIDTH, gap = row / each, before = begin + gap * known;
-        const int j = before + (row - gap * each + 1) * BY;
-        bool works = row < rows && j < end;
-        int first = 0, last = -1, at = -1;
-        const double here = to.at(works ? j : 0);
-        if (works) {
-            // The choices of the nearest known points that have one.
-            first = 0, last = last_point;
+    const int known = KNOWN ? KNOWN : stretch, each = (known / BY - 1) / ROWS;
+    const int groups = (end - begin + known - 1) / known * each;
+    for (int group0 = 0; group0 < groups; group0 += 32 / WIDTH) {
+        const int group = group0 + lane() / WIDTH, gap = group / each, before = begin + gap * known;
+        const int j = before + ((group - gap * each) * ROWS + 1) * BY;
+        const bool works = group < groups && j < end;
+        int left = 0, right = works ? ways.from.number - 1 : -1;
+        if (works) {  // the choices of the nearest known points that have one
             for (int k = before; k >= begin; k -= known)
                 if (choices[k] >= 0) {
-                    first = choices[k];
+                    left = choices[k];
                     break;
                 }
             for (int k = minimum(before + known, end);; k = minimum(k + known, end)) {
-                if (choices[k] >= 0) last = choices[k];
+                if (choices[k] >= 0) right = choices[k];
                 if (choices[k] >= 0 || k == end) break;
             }
-            ways.cut(here, first, last);
         }
-        bool is_long = works && last - first >= 48 * WIDTH;
+        double here[ROWS], least_value[ROWS];
+        int first[ROWS], last[ROWS], at[ROWS];
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            here[r] = to.at(works ? minimum(j + r * BY, end) : 0);
+            first[r] = left, last[r] = right, at[r] = -1;
+            ways.cut(here[r], first[r], last[r]);
+            if (!works || j + r * BY >= end) last[r] = -1;
+        }
+        bool is_long = works && right - left >= 48 * WIDTH;
         for (;;) {
             const int who = leading_lanes(!is_long);
             if (who == 32) break;
-            const int found = best_way(ways, shuffle(here, who), shuffle(first, who), shuffle(last, who), 32);
-            if (lane() / WIDTH == who / WIDTH) at = found, last = -1, is_long = false;
+            const bool is_mine = lane() / WIDTH == who / WIDTH;
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r) {
+                const int found =
+                    best_way(ways, shuffle(here[r], who), shuffle(first[r], who), shuffle(last[r], who), 32);
+                if (is_mine) at[r] = found, last[r] = -1;
+            }
+            if (is_mine) is_long = false, right = -1;
         }
-        const int found = best_way(ways, here, first, last, WIDTH);
-        at = maximum(at, found);
-        works = works && lane() % WIDTH == 0;
-        const double least_cost = ways.cost(at, here);
-        if (works) choices[j] = at, costs[j] += least_cost;
+        if constexpr (ROWS == 1) {
+            at[0] = maximum(at[0], best_way(ways, here[0], first[0], last[0], WIDTH));
+        } else {
+            double reduced_to[ROWS];
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r) reduced_to[r] = ways.reduced(here[r]), least_value[r] = infinity();
+#pragma unroll 2
+            for (int k = left; k <= right; ++k) {
+                const double base = ways.base[k], tilt = ways.tilt[k];
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r) {
+                    const double value = ways.candidate(base, tilt, reduced_to[r]);
+                    if (value < least_value[r] && k >= first[r] && k <= last[r]) least_value[r] = value, at[r] = k;
+                }
+            }
+        }
+        if (works && lane() % WIDTH == 0)
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r)
+                if (j + r * BY < end) choices[j + r * BY] = at[r], costs[j + r * BY] += ways.cost(at[r], here[r]);
     }
     sync_warp();
 }
@@ -176,9 +202,9 @@ DEVICE void step_between(const Ways &ways, const Points &to, double *costs, int 
     }
     sync_block();
     if (!works) return;
-    between_known<16, 4>(ways, to, begin, end, stretch, costs, choices);
-    between_known<4, 1>(ways, to, begin, end, 16, costs, choices);
-    between_known<1, 1>(ways, to, begin, end, 4, costs, choices);
+    between_known<0, 16, 4, 1>(ways, to, begin, end, stretch, costs, choices);
+    between_known<16, 4, 1, 1>(ways, to, begin, end, stretch, costs, choices);
+    between_known<4, 1, 1, 3>(ways, to, begin, end, stretch, costs, choices);
 }
 
 // The squared distances of samples first <= k <= last to y at `count` knots from i on, so many together.
@@ -204,7 +230,7 @@ template <int TOGETHER> DEVICE void measure(Work &w, int i, int count, int first
 DEVICE bool reads_directly(const Pair &p) { return p.data.kind() != SQUARED || p.is_smooth(); }
 
 // For the next knots: |x(u) - y|^2 within a segment needs the distances of its ends only, so no features for every point.
-DEVICE void fill_distances(Work &w, const double *low, const double *high, const double *warp, int i) {
+ROUTINE void fill_distances(Work &w, const double *low, const double *high, const double *warp, int i) {
     const Pair &p = w.pair;
     const int count = minimum(AT_ONCE, p.m - i), knot = i + minimum(lane(), count - 1);
     int first = cell_right(p, minimum(low[knot], warp[knot])),
@@ -221,12 +247,17 @@ DEVICE void fill_distances(Work &w, const double *low, const double *high, const
     sync_block();
 }
 
-// Where a point lies in x.
+// Where a point lies in x. Where the samples are even, the first guess is right.
 DEVICE void locate(Work &w, const Points &points, int j) {
     const Pair &p = w.pair;
-    const double at = points.at(j);
-    const int k = cell_right(p, at);
-    const double a = (at - p.x_times[k]) / (p.x_times[k + 1] - p.x_times[k]);
+    const double at = points.at(j), guess = (at - p.x_times[0]) * p.samples_per_time;
+    int k = guess > 0 ? guess < p.n - 2 ? static_cast<int>(guess) : p.n - 2 : 0;
+    double start = p.x_times[k], end = p.x_times[k + 1];
+    if ((k && start > at) || (k < p.n - 2 && at >= end)) {
+        k = cell_right(p, at);
+        start = p.x_times[k], end = p.x_times[k + 1];
+    }
+    const double a = (at - start) / (end - start);
     w.cells[j] = k, w.shares[j] = a, w.bulges[j] = a * (1 - a) * w.jumps[k];
 }
 
@@ -257,7 +288,7 @@ DEVICE void fill_nodes(Work &w, const Points &points, const Points *before, int 
 }
 
 // x by features, so that neighbouring threads read neighbouring numbers, and the squared lengths of its segments.
-DEVICE void fill_columns(Work &w) {
+ROUTINE void fill_columns(Work &w) {
     const Pair &p = w.pair;
     EACH(k, p.n) {
         double sum = 0;
@@ -272,7 +303,7 @@ DEVICE void fill_columns(Work &w) {
 }
 
 // The best point of the last knot, the first of equal ones, and the way back to the first knot: to `cell`.
-DEVICE void trace_grid(Work &w, const double *costs, int number) {
+ROUTINE void trace_grid(Work &w, const double *costs, int number) {
     if (thread_index() >= 32) return;
     double best = infinity();
     int at = 0;
@@ -316,7 +347,7 @@ ROUTINE void improve(Work &w, const double *low, const double *high, int count, 
     SHARED_ARRAY(double, base, GRID_ROOM);
     SHARED_ARRAY(double, tilt, GRID_ROOM);
 #endif
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     EACH(i, p.m) {
         const double spacing = (high[i] - low[i]) / static_cast<double>(count - 1);
         Points points = {low[i], spacing, 1 / spacing, high[i], warp[i], count, 0, 0};

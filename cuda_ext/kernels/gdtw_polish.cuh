@@ -51,7 +51,7 @@ DEVICE void make_links(Work &w) {
 
 // The exact minimum where the knots' costs are as their curves say: to trial and trial_ties.
 ROUTINE void solve_chain(Work &w, const double *warp, double slack, int limit) {
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     sync_block();
     if (thread_index() < 32) {
         Chain chain = w.chain;
@@ -203,7 +203,7 @@ ROUTINE int hold(const Work &w, int i, double at, int k) {
 
 // What holds each knot and each step at the warp that polish() left.
 ROUTINE void active_set(Work &w, const double *warp, int *cell, int *holds, int *ties, double radius) {
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     EACH(i, p.m) {
         choose(w, i, warp, 1, radius);
         cell[i] = cell_right(p, warp[i]);
@@ -244,7 +244,7 @@ DEVICE Sides sides_of_step(const Pair &p, int i, double rise, double rounding) {
 // The steepest descent of all moves of every knot by -1, 0 or 1, relative to the largest slope that meets another. The
 // twin of cpu_ext/gdtw/stationary.hpp.
 ROUTINE double residual(Work &w, const double *warp) {
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     const double rounding = 16 * 2.220446049250313e-16 * maximum(fabs(p.x_times[0]), fabs(p.x_times[p.n - 1]));
     double scale = maximum(p.reg * p.mean_slope, 1e-300);
     sync_block();
@@ -289,7 +289,7 @@ ROUTINE double residual(Work &w, const double *warp) {
 
 // Newton's method on the active set.
 ROUTINE void newton(Work &w, double *warp, double radius) {
-    const Pair p = w.pair;
+    const Pair &p = w.pair;
     int *const cell = w.cell, *const holds = w.holds, *const ties = w.trial_ties;
     active_set(w, warp, cell, holds, ties, radius);
     double before = residual(w, warp);

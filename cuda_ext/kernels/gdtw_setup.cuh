@@ -66,9 +66,9 @@ DEVICE Rooms rooms_of(int64 n, int64 m, int64 d) {
             minimum(m * (n - 1) * corners, maximum(int64(most_short), m * 2 * FAR_LEAP * corners))};
 }
 
-DEVICE void set_up(Work &w, const Pair &p, SharedPointer<double> partial, bool may_be_short, int64 n, int64 m,
-                   int64 points, int64 room, Portions of) {
-    w.pair = p;
+ROUTINE void set_up(Work &w, SharedPointer<double> partial, bool may_be_short, int64 n, int64 m, int64 points,
+                    int64 room, Portions of) {
+    const Pair &p = w.pair;
     w.partial = partial;
     w.span = p.x_times[p.n - 1] - p.x_times[0];
     w.tolerance = 1e-12 * (w.span + fabs(p.x_times[0]));
