@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Kernels:
         The methods to launch for, whatever the device says: the caller looks at `seen`.
     seen : Buffer or None
         Set by `classify`: which methods there are.
+    waiting : list of (DeviceSeries, Buffer)
+        Whose ranges are to be found before that, with their values.
     """
 
     runtime: Runtime
@@ -66,6 +68,7 @@ class Kernels:
     look: bool = True
     assumed: list[int] | None = None
     seen: Buffer | None = None
+    waiting: list[tuple[DeviceSeries, Buffer | None]] = field(default_factory=list)
 
     @property
     def band_arguments(self) -> tuple[np.int32, np.float64]:
@@ -139,22 +142,33 @@ class Kernels:
         return series
 
     def ranges(self, series: DeviceSeries, values: Buffer | None, longest: int) -> None:
-        """Fill low and high of the series."""
+        """Fill low and high of the series before `classify` looks at them: two batches in one launch."""
         runtime, count = self.runtime, len(series)
-        mps = runtime.multiprocessors
-        series.parts = _plan.range_parts(count, longest, series.n_features, mps)
-        tasks = count * series.parts
-        series.low = runtime.empty(tasks * series.n_features, self.store)
-        series.high = runtime.empty(tasks * series.n_features, self.store)
+        series.parts = _plan.range_parts(count, longest, series.n_features, runtime.multiprocessors)
+        numbers = count * series.parts * series.n_features
+        series.low, series.high = runtime.empty(numbers, self.store), runtime.empty(numbers, self.store)
+        self.waiting.append((series, values))
+        if len(self.waiting) == 2:
+            self._fill_ranges()
+
+    def _fill_ranges(self) -> None:
+        """Of the batches that wait for it."""
+        if not self.waiting:
+            return
+        arguments: list[Argument] = []
+        for series, values in self.waiting:
+            arguments += [values, series.device_offsets, np.int64(len(series)), np.int32(series.parts)]
+            arguments += [series.low, series.high]
+        tasks = sum(len(series) * series.parts for series, _ in self.waiting)
+        if len(self.waiting) == 1:
+            arguments += [None, None, np.int64(0), np.int32(1), None, None]
         self._launch(
             self._spec("ranges"),
-            _plan.grid_blocks(tasks, mps),
+            _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
-            [
-                *(values, series.device_offsets, np.int64(count), np.int64(series.n_features)),
-                *(np.int32(series.parts), series.low, series.high),
-            ],
+            [*arguments, np.int64(self.waiting[0][0].n_features)],
         )
+        self.waiting.clear()
 
     def classify(
         self,
@@ -167,6 +181,7 @@ class Kernels:
         count: int = 0,
     ) -> tuple[Buffer, list[int]]:
         """The method of each pair and gamma, and which there are; NaN in `out` where costs overflow."""
+        self._fill_ranges()
         runtime = self.runtime
         n_x = count if lists else len(x)
         n_pairs = n_x if paired else n_x * len(y)

@@ -93,6 +93,7 @@ def group_problem(
     kernels: Kernels, x: SeriesBatch, y: SeriesBatch, costs: Array | None, group: Group, dim: int
 ) -> Problem:
     """The pairs of a group, uploaded: a problem of its own."""
+    kernels.waiting.clear()  # of a try that found too little memory
     series = []
     for batch in (x, y):
         offsets = batch.offsets[group.first : group.last + 1]
