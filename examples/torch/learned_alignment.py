@@ -11,7 +11,7 @@ the true warp.
 Time errors that this prints, in thousandths of the duration, mean and deviation over three seeds: on "audio"
 Soft-DTW wins (27.7 ± 1.0) before DecDTW (31.2 ± 10.9), L2 (47.5 ± 9.3) and DILATE (53.3 ± 6.3, as good as no
 training, 54.2 ± 3.3); on "trace" L2 wins (29.7 ± 0.7) before DecDTW (32.1 ± 2.3), Soft-DTW (35.4 ± 4.7) and
-DILATE (47.9 ± 5.2; no training 51.2 ± 2.3). Deviations rank them alike. It takes some minutes on one core.
+DILATE (47.9 ± 5.2; no training 51.2 ± 2.3). Deviations rank them alike. It takes two minutes on one core.
 
 All embeddings are the same, start the same, see the same pairs, and are judged alike: on pairs not seen, by
 the time error and the time deviation of the optimal warp, with the weight of its penalty chosen on the pairs
