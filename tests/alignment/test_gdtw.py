@@ -122,6 +122,14 @@ def test_all_warps_of_longer_signals_are_searched_where_asked_for():
     np.testing.assert_array_equal(short[0].values, short[1].values)
 
 
+def test_a_minimum_far_from_where_the_grid_found_one():
+    """Bounds of steps leave a grid few slopes: a segment in a round, the search took more rounds than it had."""
+    for d in (1, 2):
+        case = random_case(196558205, n=295, m=298, d=d, **OPTIONS["slope"])
+        for n_grid in (0, 422):
+            assert solve(case, n_grid=n_grid or None).kkt_residual < 1e-9
+
+
 @pytest.mark.parametrize("options", [{}, {"slope_max": 2.0, "band": 0.2}, {"mode": "subsequence"}])
 @pytest.mark.parametrize("kind", [smooth, walk])
 def test_many_knots_begin_with_fewer(kind, options):
