@@ -123,7 +123,7 @@ def test_all_warps_of_longer_signals_are_searched_where_asked_for():
 
 
 def test_a_minimum_far_from_where_the_grid_found_one():
-    """Bounds of steps leave a grid few slopes: a segment in a round, the search took more rounds than it had."""
+    """Bounds of steps leave a grid few slopes; at a segment in a round there were too few rounds."""
     for d in (1, 2):
         case = random_case(196558205, n=295, m=298, d=d, **OPTIONS["slope"])
         for n_grid in (0, 422):
