@@ -6,6 +6,7 @@ whole windows: a fixed number of them, whatever the lengths.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -90,11 +91,11 @@ def _sets(
     tensors = x, x if y is None else y
     lengths = x_lengths, x_lengths if y is None else y_lengths
     if paired:
-        flat = [v.reshape(-1, *v.shape[-2:]) for v in tensors]
+        flat = [v.reshape(math.prod(v.shape[:-2]), *v.shape[-2:]) for v in tensors]
         counts = [None if n is None else n.reshape(-1) for n in lengths]
         yield _Set(flat[0], flat[1], counts[0], counts[1], True, False)
         return
-    every = [v.reshape(-1, *v.shape[-3:]) for v in tensors]
+    every = [v.reshape(math.prod(v.shape[:-3]), *v.shape[-3:]) for v in tensors]
     each: list[Any] = [[None] * len(every[0]) if n is None else n.reshape(-1, n.shape[-1]) for n in lengths]
     for a, b, n, m in zip(*every, *each, strict=True):
         yield _Set(a, b, n, m, False, y is None)

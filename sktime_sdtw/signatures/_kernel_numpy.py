@@ -83,7 +83,7 @@ def kernel_gradient(
     weights = np.ascontiguousarray(weights)
     x_back = np.zeros(x.shape, x.dtype)
     y_back = None if y is None else np.zeros(y.shape, x.dtype)
-    if not weights.size:
+    if not (weights.size and x.size):
         return x_back, y_back
     x_parts = x_back.reshape(-1, *x.shape[-2 if paired else -3 :])
     y_parts = None if y_back is None else y_back.reshape(-1, *y_back.shape[-2 if paired else -3 :])

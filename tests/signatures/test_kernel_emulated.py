@@ -242,6 +242,11 @@ def test_paths_of_one_point_and_none():
         assert all((v == 0).all() for v in torch.autograd.grad(value.sum(), (x, y)))
     assert signature_kernel(paths(0, 5, 2), paths(0, 4, 2)).shape == (0,)
     assert signature_kernel_gram(paths(0, 5, 2), paths(3, 4, 2)).shape == (0, 3)
+    none = torch.zeros(2, 4, 0).requires_grad_()  # increments of paths of one point
+    for depth in (None, 2):
+        value = signature_kernel(none, static_kernel="precomputed", depth=depth)
+        assert (value == 1).all()
+        assert torch.autograd.grad(value.sum(), none)[0].shape == none.shape
     empty = paths(0, 5, 2).requires_grad_()
     signature_kernel_gram(empty, y).sum().backward()
     assert empty.grad.shape == (0, 5, 2)

@@ -62,6 +62,14 @@ def test_derivatives_by_increments(params):
     assert gradgradcheck(lambda a: signature_kernel(a, static_kernel="precomputed", **params), (g,))
 
 
+def test_no_increments():
+    g = torch.zeros(2, 4, 0, requires_grad=True)  # of paths of one point
+    for depth in (None, 2):
+        value = signature_kernel(g, static_kernel="precomputed", depth=depth)
+        assert value.tolist() == [1, 1]
+        assert torch.autograd.grad(value.sum(), g)[0].shape == g.shape
+
+
 def test_third_derivative():
     x, y = leaf(3, 1), leaf(3, 1, seed=1)
 
