@@ -178,7 +178,8 @@ class _Plan:
     def add_time(self, times: Any) -> None:
         shapes = (self.length,), (*self.path.shape[:-2], self.length)
         if times is None:
-            times = np.arange(self.length) / np.maximum(self.span[..., None] - 1, 1)
+            # Of float64 from the beginning: torch.compile would divide integers in float32.
+            times = np.arange(self.length, dtype=np.float64) / np.maximum(self.span[..., None] - 1, 1)
         times = self.ops.asarray(times, self.path)
         if tuple(times.shape) not in (*shapes, (1, self.length)):
             raise ValueError(

@@ -121,6 +121,12 @@ def test_compile_with_windows(windows):
     torch.testing.assert_close(compiled(x, lengths, *given), f(x, lengths, *given))
 
 
+def test_compiled_times_keep_their_digits():
+    x = random(8, 2)
+    compiled = torch.compile(lambda x: transform_path(x, "time"), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), transform_path(x, "time"), rtol=1e-15, atol=1e-15)
+
+
 def test_compile_with_lengths_in_a_list():
     x = random(2, 6, 2)
     compiled = torch.compile(lambda x: signature(x, 2, lengths=[4, 6]), fullgraph=True, backend="aot_eager")
