@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,8 @@ def solve_again(
     known = programs.get(key)
     if known is None:
         while len(programs) >= MOST_PROGRAMS:
-            programs.pop(next(iter(programs)), None)
+            with suppress(RuntimeError, StopIteration):  # another thread is at it
+                programs.pop(next(iter(programs)), None)
         known = programs.setdefault(key, _Known())
     number = runtime.constant(np.array([gamma]))
     methods = known.last
