@@ -23,6 +23,16 @@ class DeviceMemoryError(MemoryError):
     """The device has no memory left for what was asked for; less may still work."""
 
 
+class CapturingError(RuntimeError):
+    """The host was to look at results while a CUDA graph is captured: there are none before it is replayed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The host cannot look at results while a CUDA graph is captured. Make the call, and the one before "
+            "it that warms up, inside sktime_sdtw.functional.capturable()."
+        )
+
+
 class Buffer(Protocol):
     """A typed stretch of device memory, freed with the object."""
 
@@ -223,6 +233,8 @@ class CudaRuntime:
         The copy follows what has been queued so far and runs beside what is queued later.
         """
         assert isinstance(buffer, CudaBuffer)
+        if self.is_capturing():
+            raise CapturingError
         if out is not None and (out.shape != shape or out.dtype != buffer.dtype):
             raise ValueError(f"out must be {buffer.dtype} of shape {shape}. Got {out.dtype} of {out.shape}.")
         direct = out is not None and out.flags.c_contiguous

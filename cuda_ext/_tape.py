@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ._data import OVERFLOW
 from ._driver import packed
-from ._runtime import Argument, Buffer, CudaBuffer, CudaRuntime
+from ._runtime import Argument, Buffer, CapturingError, CudaBuffer, CudaRuntime
 from ._sources import KernelSpec
 
 # Addresses that stand for the memory of a later call: those of a slot begin at FIRST + slot * SLOT_BYTES,
@@ -209,7 +209,12 @@ class Program:
                 return results, None
             self._flags.event.record(stream)
             runtime.launch_all(self._launches[look:], handle)
-            self._flags.event.synchronize()
+            try:
+                self._flags.event.synchronize()
+            except RuntimeError as error:
+                if runtime.is_capturing():
+                    raise CapturingError from error
+                raise
             return results, frozenset(k for k in range(OVERFLOW) if self._flags.array[k])
 
 

@@ -238,6 +238,8 @@ def test_capture_after_a_call(gpu):
         runtime.constant(offsets)
     with pytest.raises(RuntimeError, match="Pass CUDA tensors"):
         runtime.upload(np.ones(3))
+    with pytest.raises(RuntimeError, match=r"functional\.capturable\(\)"):
+        runtime.download(buffer, (4,))
     gpu.capturing = False
     call(buffer)
     gpu.capturing, pinned = True, gpu.pinned_bytes
