@@ -24,12 +24,12 @@ class DeviceMemoryError(MemoryError):
 
 
 class CapturingError(RuntimeError):
-    """The host was to look at results while a CUDA graph is captured: there are none before it is replayed."""
+    """The host was to look at results while a CUDA graph is captured: before there are any."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The host cannot look at results while a CUDA graph is captured. Make the call, and the one before "
-            "it that warms up, inside sktime_sdtw.functional.capturable()."
+            "The host cannot look at results while a CUDA graph is captured. Make the call, and the one "
+            "before it that warms up, inside sktime_sdtw.functional.capturable()."
         )
 
 
