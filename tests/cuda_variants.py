@@ -362,7 +362,8 @@ class Budget(NamedTuple):
     shared: int
 
 
-# By kernel and type of the arithmetic; over all variants and architectures.
+# By kernel and type of the arithmetic; over all variants and architectures. The few bytes that some kernels may spill are
+# NVRTC's choice: for some architectures it keeps to 64, 80 or 128 registers where there would be more.
 BUDGETS = {
     ("sweep", "float"): Budget(255, 0, 0),
     ("sweep", "double"): Budget(255, 384, 0),
@@ -372,10 +373,10 @@ BUDGETS = {
     ("table", "double"): Budget(176, 16, 32 * 1024),
     ("tensor_table", "float"): Budget(128, 160, 40 * 1024),
     ("products", "float"): Budget(128, 32, 16 * 1024),
-    ("products", "double"): Budget(208, 64, 32 * 1024),
+    ("products", "double"): Budget(208, 128, 32 * 1024),
     ("second_order_costs", "float"): Budget(128, 0, 24 * 1024),
     ("second_order_costs", "double"): Budget(184, 0, 40 * 1024),
-    ("second_order_sweep", "float"): Budget(128, 0, 16 * 1024),
+    ("second_order_sweep", "float"): Budget(128, 16, 16 * 1024),
     ("second_order_sweep", "double"): Budget(255, 48, 32 * 1024),
     ("second_order_reverse", "float"): Budget(128, 0, 24 * 1024),
     ("second_order_reverse", "double"): Budget(255, 0, 40 * 1024),
@@ -395,7 +396,7 @@ BUDGETS = {
     ("signature_points", "double"): Budget(128, 0, 0),
     ("signature_linear", "float"): Budget(64, 0, 0),
     ("signature_linear", "double"): Budget(64, 0, 0),
-    ("signature_kernel_sweep", "float"): Budget(96, 0, 0),
+    ("signature_kernel_sweep", "float"): Budget(96, 16, 0),
     ("signature_kernel_sweep", "double"): Budget(144, 0, 0),
     ("signature_kernel_reverse", "float"): Budget(112, 0, 0),
     ("signature_kernel_reverse", "double"): Budget(184, 0, 0),
