@@ -139,8 +139,9 @@ def main() -> None:
         _calls._run_first = lambda *_, results=results: results
         rest = least(step)
         programs = [p for known in machine.runtime.programs.values() for p in known.by_methods.values()]
+        kernels = len(programs[-1]._launches)
         print(
-            f"{features} features, {len(programs[-1]._launches)} kernels: {whole * 1e6:.0f} µs for forward, sum "
+            f"{features} features, {kernels} kernels: {whole * 1e6:.0f} µs for forward, sum "
             f"and backward; the operator alone {operator * 1e6:.0f} µs; without it {rest * 1e6:.0f} µs"
         )
 
