@@ -131,18 +131,20 @@ def resolve_n_threads(n_jobs: Any) -> int:
         raise TypeError(f"n_jobs must be an int other than 0, or None. Got {n_jobs!r}.")
     if n_jobs == 0:
         raise ValueError("n_jobs must be an int other than 0, or None. Got 0.")
-    jobs = joblib.effective_n_jobs(None if n_jobs is None else int(n_jobs))
-    return max(1, min(int(jobs), _available_threads()))
+    if n_jobs == 1:
+        return 1
+    backend, configured = joblib.parallel.get_active_backend()
+    jobs = int(backend.effective_n_jobs(configured if n_jobs is None else int(n_jobs)))
+    return 1 if jobs <= 1 else min(jobs, _available_threads(backend))
 
 
-def _available_threads() -> int:
+def _available_threads(backend: Any) -> int:
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    backend, _ = joblib.parallel.get_active_backend()
     if backend.nesting_level:
         # So joblib tells its workers their share of the CPUs: workers and threads do not multiply.
         share = os.environ.get("OMP_NUM_THREADS", "")
         available = min(available, int(share)) if share.isdecimal() else available
-    return available
+    return max(1, available)
 
 
 def instruction_set() -> str:
