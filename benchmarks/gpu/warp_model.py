@@ -2,12 +2,13 @@
 
     python benchmarks/gpu/warp_model.py
 
-The kernel runs on the host with counters in it, on one pair of each workload. A pair is a block, and most of
-its time is a chain of operations that wait for each other: each counted turn of a loop is taken to last as
-long as the loads, operations and divisions in its longest chain, with the latencies below, which are
-assumptions. From barrier to barrier the slowest warp counts, from vote to vote its slowest lane. Up to 264
-blocks run side by side, two on a multiprocessor, so that a batch of 256 takes as long as one pair does, or as
-long as the issue of what all their warps do ("issue alone") where that is longer.
+The kernel runs on the host with counters in it, on four pairs of each workload, of which the slowest counts
+(of 256, a slower one is likely). A pair is a block, and most of its time is a chain of operations that wait
+for each other: each counted turn of a loop is taken to last as long as the loads, operations and divisions in
+its longest chain, with the latencies below, which are assumptions. From barrier to barrier the slowest warp
+counts, from vote to vote its slowest lane. Up to 264 blocks run side by side, two on
+a multiprocessor, so that a batch of 256 takes as long as one pair does, or as long as the issue of what all
+their warps do ("issue alone") where that is longer.
 
 Not in the model: misses of the first-level cache (but for the tables that are traced back), the checks of the
 input, the host, and the clock under load. Writes warp_model.md and warp_model.json.
@@ -38,6 +39,9 @@ from sktime_sdtw.alignment._gdtw import make_problem  # noqa: E402
 
 # Clocks from one operation to the next that needs it: assumptions. FAR: a load of what was written long ago.
 LOAD, DOUBLE, DIVISION, VOTE, BARRIER, FAR = 35, 8, 110, 25, 40, 600
+
+
+PAIRS = 4  # of a batch, of which the slowest counts
 
 
 class Turn(NamedTuple):
@@ -319,13 +323,13 @@ class CountingRuntime(EmulatedRuntime):
         self.counts += counted.reshape(self.counts.shape)
 
 
-def count(row: _warp_rows.Row) -> Any:
-    """How often each turn is taken for one pair: one after the other, and by all warps together."""
-    x, y = replace(row, batch=3).data(1)
+def count(row: _warp_rows.Row, pair: int) -> Any:
+    """How often each turn is taken for a pair: one after the other, and by all warps together."""
+    x, y = (part[pair : pair + 1] for part in replace(row, batch=PAIRS).data(1))
     defaults = dict(gdtw.__kwdefaults__ or {})
     for name in ("n_grid", "exact", "return_gap", "n_jobs", "device"):
         del defaults[name]
-    problem = make_problem(x[:1], y[:1], **{**defaults, **dict(row.options)})[0]
+    problem = make_problem(x, y, **{**defaults, **dict(row.options)})[0]
     runtime = CountingRuntime()
     _gdtw.solve_arrays([runtime], problem, 0)
     return runtime.counts
@@ -333,7 +337,9 @@ def count(row: _warp_rows.Row) -> Any:
 
 def expected(row: _warp_rows.Row) -> dict[str, Any]:
     """Seconds of the forward call, with its largest parts, and of both calls."""
-    chain, by_warps = count(row)
+    counts = [count(row, pair) for pair in range(min(row.batch, PAIRS))]
+    clocks = np.array([turn.clocks for turn in COUNTED])
+    chain, by_warps = max(counts, key=lambda one: float(one[0] @ clocks))
     parts = {turn.what: n * turn.clocks / model.CLOCK for turn, n in zip(COUNTED, chain, strict=True)}
     slots = sum(n * turn.slots for turn, n in zip(COUNTED, by_warps, strict=True))
     resident = min(_gdtw.RESIDENT, -(-row.batch // model.MULTIPROCESSORS))
