@@ -362,8 +362,8 @@ class Budget(NamedTuple):
     shared: int
 
 
-# By kernel and type of the arithmetic; over all variants and architectures. The few bytes that some kernels may spill are
-# NVRTC's choice: for some architectures it keeps to 64, 80 or 128 registers where there would be more.
+# By kernel and type of the arithmetic; over all variants and architectures. The few bytes that some kernels
+# may spill are NVRTC's choice: for some architectures it keeps to 64, 80 or 128 registers, and could have more.
 BUDGETS = {
     ("sweep", "float"): Budget(255, 0, 0),
     ("sweep", "double"): Budget(255, 384, 0),
