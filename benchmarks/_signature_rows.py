@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 US = "sktime-sdtw"
-PEERS = ("pysiglib", "iisignature")
+PEERS = ("pysiglib", "iisignature", "signatory")
 SHAPES = [
     (32, 128, 4, 6),
     (32, 128, 8, 5),
@@ -52,6 +52,12 @@ def peer(name: str) -> Any:
         return None
 
 
+def as_tensor(x: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(x)
+
+
 Calls = dict[str, Callable[[], Any]]
 
 
@@ -65,6 +71,9 @@ def forward(*shape: int) -> Calls:
         calls["pysiglib"] = lambda: sig.sig(x, depth)
     if (ii := peer("iisignature")) is not None and depth < 9:
         calls["iisignature"] = lambda: ii.sig(x, depth)
+    if (signatory := peer("signatory")) is not None:
+        tensor = as_tensor(x)
+        calls["signatory"] = lambda: signatory.signature(tensor, depth).numpy()
     return calls
 
 
@@ -88,6 +97,11 @@ def backward(*shape: int) -> Calls:
         calls["pysiglib"] = lambda: sig.sig_backprop(x, value, weights, depth)
     if (ii := peer("iisignature")) is not None and depth < 9:
         calls["iisignature"] = lambda: ii.sigbackprop(weights, x, depth)
+    if (signatory := peer("signatory")) is not None:
+        there = signatory.signature(tensor, depth)
+        calls["signatory"] = lambda: torch.autograd.grad(there, tensor, gradient, retain_graph=True)[
+            0
+        ].numpy()
     return calls
 
 
@@ -99,6 +113,9 @@ def stream(*shape: int) -> Calls:
     calls: Calls = {US: lambda: signature(x, depth, stream=True)}
     if (ii := peer("iisignature")) is not None:
         calls["iisignature"] = lambda: ii.sig(x, depth, 2)
+    if (signatory := peer("signatory")) is not None:
+        tensor = as_tensor(x)
+        calls["signatory"] = lambda: signatory.signature(tensor, depth, stream=True).numpy()
     return calls
 
 
@@ -131,6 +148,13 @@ def logsignature(*shape: int) -> Calls:
             return sig.sig_backprop(x, value, back, depth)
 
         calls["pysiglib"] = theirs
+    if (signatory := peer("signatory")) is not None:
+
+        def signatorys() -> np.ndarray:
+            out = signatory.logsignature(tensor, depth)
+            return torch.autograd.grad(out, tensor, torch.from_numpy(weights))[0].numpy()
+
+        calls["signatory"] = signatorys
     return calls
 
 
@@ -258,7 +282,8 @@ def signature_rows() -> dict[str, Row]:
     table = {}
     for shape in SHAPES:
         *_, d, depth = shape
-        must = {"pysiglib": 2.0} if shape not in {(32, 128, 4, 4), (32, 128, 4, 2)} else {}
+        asked = shape not in {(32, 128, 4, 4), (32, 128, 4, 2)}
+        must = {"pysiglib": 2.0, "signatory": 8.0} if asked else {}
         fmas = steps(shape) * step(d, depth)
         table[named("forward", shape)] = Row(lambda s=shape: forward(*s), must, fmas)
         must = {"our forward": 1 / 3}

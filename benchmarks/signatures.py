@@ -1,4 +1,4 @@
-"""Signatures against pySigLib and iisignature, on the same work in one run, all packages taking turns.
+"""Signatures against pySigLib, iisignature and Signatory: the same work in one run, all taking turns.
 
     python benchmarks/signatures.py --update
 
