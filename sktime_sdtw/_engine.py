@@ -134,7 +134,10 @@ def resolve_n_threads(n_jobs: Any) -> int:
     if n_jobs == 1:
         return 1
     backend, configured = joblib.parallel.get_active_backend()
-    jobs = int(backend.effective_n_jobs(configured if n_jobs is None else int(n_jobs)))
+    if n_jobs is None or n_jobs < 0 or backend.nesting_level:
+        jobs = int(backend.effective_n_jobs(configured if n_jobs is None else int(n_jobs)))
+    else:  # joblib would look whether processes can be started, which takes time, and threads need none
+        jobs = int(n_jobs)
     return 1 if jobs <= 1 else min(jobs, _available_threads(backend))
 
 
