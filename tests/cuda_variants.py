@@ -373,7 +373,7 @@ BUDGETS = {
     ("table", "double"): Budget(176, 16, 32 * 1024),
     ("tensor_table", "float"): Budget(128, 160, 40 * 1024),
     ("products", "float"): Budget(128, 32, 16 * 1024),
-    ("products", "double"): Budget(208, 128, 32 * 1024),
+    ("products", "double"): Budget(216, 128, 32 * 1024),
     ("second_order_costs", "float"): Budget(128, 0, 24 * 1024),
     ("second_order_costs", "double"): Budget(184, 0, 40 * 1024),
     ("second_order_sweep", "float"): Budget(128, 16, 16 * 1024),

@@ -25,6 +25,11 @@
 #define OWN_STRIDE (OWN + 4)
 #define WEIGHTS_OF_THREAD (OWN * STEPS / THREADS)
 #define OTHERS_OF_THREAD ((STEPS * FEATURE_TILE + THREADS - 1) / THREADS)
+#if WIDE
+#define BOUNDS __launch_bounds__(THREADS)
+#else
+#define BOUNDS __launch_bounds__(THREADS, 2)  // unless told, NVRTC leaves no room for a second block with some costs
+#endif
 
 // Neighbours in shared memory, in one load.
 template <int count> struct alignas(count * sizeof(REAL) > 16 ? 16 : count * sizeof(REAL)) Pack {
@@ -142,13 +147,13 @@ DEVICE void add_products_of(int64 pair, int64 tile, int64 k0, const STORE *__res
         }
 }
 
-KERNEL void __launch_bounds__(THREADS)
-    products(const STORE *__restrict__ x, const STORE *__restrict__ y, const int64 *__restrict__ x_offsets,
-             const int64 *__restrict__ y_offsets, int64 n_pairs, int64 n_features, double factor,
-             const uint8 *__restrict__ methods, int method, const REAL *__restrict__ table,
-             const int64 *__restrict__ strip_places, const int64 *__restrict__ column_tiles,
-             const int64 *__restrict__ own_tiles_x, const int64 *__restrict__ own_tiles_y, int64 row_begin,
-             int64 row_end, int64 skew, STORE *grad_x, STORE *grad_y) {
+KERNEL void BOUNDS products(const STORE *__restrict__ x, const STORE *__restrict__ y,
+                            const int64 *__restrict__ x_offsets, const int64 *__restrict__ y_offsets, int64 n_pairs,
+                            int64 n_features, double factor, const uint8 *__restrict__ methods, int method,
+                            const REAL *__restrict__ table, const int64 *__restrict__ strip_places,
+                            const int64 *__restrict__ column_tiles, const int64 *__restrict__ own_tiles_x,
+                            const int64 *__restrict__ own_tiles_y, int64 row_begin, int64 row_end, int64 skew,
+                            STORE *grad_x, STORE *grad_y) {
     SHARED_ARRAY(REAL, weights, STEPS * OWN_STRIDE);
     SHARED_ARRAY(REAL, others, STEPS * FEATURE_TILE);
     const int64 feature_tiles = (n_features + FEATURE_TILE - 1) / FEATURE_TILE;
