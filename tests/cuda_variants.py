@@ -407,7 +407,7 @@ BUDGETS = {
     ("signature_kernel_products", "float"): Budget(128, 16, 12 * 1024),
     ("signature_kernel_products", "double"): Budget(128, 16, 20 * 1024),
     # Large functions with several callers, whose registers they keep in memory meanwhile.
-    ("gdtw", "double"): Budget(255, 960, 34 * 1024),
+    ("gdtw", "double"): Budget(255, 1024, 34 * 1024),
     ("gdtw_backward", "double"): Budget(128, 256, 1024),
     ("classify", "float"): Budget(80, 0, 0),
     ("classify", "double"): Budget(80, 0, 0),
