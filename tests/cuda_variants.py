@@ -365,7 +365,7 @@ class Budget(NamedTuple):
 # By kernel and type of the arithmetic; over all variants and architectures. The few bytes that some kernels
 # may spill are NVRTC's choice: it keeps to 64, 80 or 128 registers for some architectures of more.
 BUDGETS = {
-    ("sweep", "float"): Budget(255, 0, 0),
+    ("sweep", "float"): Budget(255, 16, 0),
     ("sweep", "double"): Budget(255, 384, 0),
     ("reverse", "float"): Budget(255, 64, 0),
     ("reverse", "double"): Budget(255, 1280, 0),
