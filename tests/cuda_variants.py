@@ -366,7 +366,7 @@ class Budget(NamedTuple):
 # may spill are NVRTC's choice: it keeps to 64, 80 or 128 registers for some architectures of more.
 BUDGETS = {
     ("sweep", "float"): Budget(255, 16, 0),
-    ("sweep", "double"): Budget(255, 384, 0),
+    ("sweep", "double"): Budget(255, 448, 0),
     ("reverse", "float"): Budget(255, 64, 0),
     ("reverse", "double"): Budget(255, 1280, 0),
     ("table", "float"): Budget(128, 16, 16 * 1024),
