@@ -105,12 +105,17 @@ def share(
 
     def run(runtime: Runtime) -> None:
         work, downloads = worker(runtime)
-        while (piece := take()) is not None:
-            stack: list[Any] = [piece]
-            while stack:
-                smaller = _attempt(work, stack[-1], downloads)
-                stack.pop()
-                stack.extend(reversed(smaller))
+
+        def attempt(piece: Piece) -> None:
+            try:
+                work(piece)
+                downloads.next_piece()
+            except MemoryError:
+                downloads.finish()  # frees what they hold
+                raise
+
+        for _ in in_pieces(attempt, iter(take, None)):
+            pass
         downloads.finish()
 
     if len(runtimes) == 1:
@@ -119,17 +124,3 @@ def share(
     with ThreadPoolExecutor(len(runtimes)) as pool:
         for done in [pool.submit(run, runtime) for runtime in runtimes]:
             done.result()
-
-
-def _attempt(work: Callable[[Any], None], piece: Any, downloads: Downloads) -> list[Any]:
-    """Nothing, or the smaller pieces to do instead where memory did not suffice."""
-    try:
-        work(piece)
-        downloads.next_piece()
-        return []
-    except MemoryError:
-        downloads.finish()  # frees what they hold
-        smaller: list[Any] = piece.halves()
-        if not smaller:
-            raise
-        return smaller

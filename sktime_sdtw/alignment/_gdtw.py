@@ -15,7 +15,6 @@ from ._problem import Problem
 from ._solver import ALL, Solution, solve
 
 HOLDS = ("free", "source_start", "source_end", "band_lower", "band_upper", "sample", "identity", "residual")
-TIES = ("free", "slope_min", "slope_max", "mean_slope")
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,14 +61,14 @@ def test_from_arrays_to_arrays(gpu, call):
 @pytest.fixture
 def each_takes_part(monkeypatch):
     """The first piece of each device waits for that of the other one: none does all the work alone."""
-    attempt, together, here = _pieces._attempt, threading.Barrier(2), threading.local()
+    next_piece, together, here = _pieces.Downloads.next_piece, threading.Barrier(2), threading.local()
 
-    def attempt_together(*arguments):
+    def next_piece_together(downloads):
         if not hasattr(here, "met"):
             here.met = together.wait(timeout=60)
-        return attempt(*arguments)
+        next_piece(downloads)
 
-    monkeypatch.setattr(_pieces, "_attempt", attempt_together)
+    monkeypatch.setattr(_pieces.Downloads, "next_piece", next_piece_together)
 
 
 @pytest.mark.usefixtures("each_takes_part")
