@@ -135,7 +135,7 @@ class Recorder:
 @functools.cache
 def _parameters(spec: Any) -> tuple[str, ...]:
     found = re.search(
-        rf"KERNEL void\s+(?:__launch_bounds__\([\w, ]+\)\s*)?{spec.entry}\((.*?)\)\s*{{",
+        rf"KERNEL void\s+(?:\w+(?:\([\w, ]+\))?\s+)?{spec.entry}\((.*?)\)\s*{{",
         spec.source(),
         re.DOTALL,
     )
