@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,6 @@ class Kernels:
         The methods to launch for, whatever the device says: the caller looks at `seen`.
     seen : Buffer or None
         Set by `classify`: which methods there are.
-    waiting : list of (DeviceSeries, Buffer)
-        Whose ranges are to be found before that, with their values.
     """
 
     runtime: Runtime
@@ -68,7 +66,6 @@ class Kernels:
     look: bool = True
     assumed: list[int] | None = None
     seen: Buffer | None = None
-    waiting: list[tuple[DeviceSeries, Buffer | None]] = field(default_factory=list)
 
     @property
     def band_arguments(self) -> tuple[np.int32, np.float64]:
@@ -132,43 +129,29 @@ class Kernels:
         self, values: NDArray[Any] | None, offsets: NDArray[np.int64], n_features: int
     ) -> DeviceSeries:
         """Series of the host on the device; without values, their lengths only."""
-        runtime = self.runtime
         offsets = np.ascontiguousarray(offsets)
-        series = DeviceSeries(
-            None if values is None else runtime.upload(values), offsets, self.table_of(offsets), n_features
-        )
-        if values is not None:
-            self.ranges(series, series.values, int(series.lengths.max()))
-        return series
+        buffer = None if values is None else self.runtime.upload(values)
+        return DeviceSeries(buffer, offsets, self.table_of(offsets), n_features)
 
-    def ranges(self, series: DeviceSeries, values: Buffer | None, longest: int) -> None:
-        """Fill low and high of the series before `classify` looks at them: two batches in one launch."""
-        runtime, count = self.runtime, len(series)
-        series.parts = _plan.range_parts(count, longest, series.n_features, runtime.multiprocessors)
-        numbers = count * series.parts * series.n_features
-        series.low, series.high = runtime.empty(numbers, self.store), runtime.empty(numbers, self.store)
-        self.waiting.append((series, values))
-        if len(self.waiting) == 2:
-            self._fill_ranges()
-
-    def _fill_ranges(self) -> None:
-        """Of the batches that wait for it."""
-        if not self.waiting:
-            return
-        arguments: list[Argument] = []
-        for series, values in self.waiting:
-            arguments += [values, series.device_offsets, np.int64(len(series)), np.int32(series.parts)]
+    def ranges(self, *batches: DeviceSeries) -> None:
+        """Fill low and high of one or two batches, for `classify`, in one launch."""
+        mps, arguments, tasks = self.runtime.multiprocessors, list[Argument](), 0
+        for series in batches:
+            count, longest = len(series), int(series.lengths.max())
+            series.parts = _plan.range_parts(count, longest, series.n_features, mps)
+            numbers = count * series.parts * series.n_features
+            series.low, series.high = (self.runtime.empty(numbers, self.store) for _ in range(2))
+            arguments += [series.values, series.device_offsets, np.int64(count), np.int32(series.parts)]
             arguments += [series.low, series.high]
-        tasks = sum(len(series) * series.parts for series, _ in self.waiting)
-        if len(self.waiting) == 1:
+            tasks += count * series.parts
+        if len(batches) == 1:
             arguments += [None, None, np.int64(0), np.int32(1), None, None]
         self._launch(
             self._spec("ranges"),
-            _plan.grid_blocks(tasks, self.runtime.multiprocessors),
+            _plan.grid_blocks(tasks, mps),
             _plan.BLOCK_THREADS,
-            [*arguments, np.int64(self.waiting[0][0].n_features)],
+            [*arguments, np.int64(batches[0].n_features)],
         )
-        self.waiting.clear()
 
     def classify(
         self,
@@ -181,7 +164,6 @@ class Kernels:
         count: int = 0,
     ) -> tuple[Buffer, list[int]]:
         """The method of each pair and gamma, and which there are; NaN in `out` where costs overflow."""
-        self._fill_ranges()
         runtime = self.runtime
         n_x = count if lists else len(x)
         n_pairs = n_x if paired else n_x * len(y)

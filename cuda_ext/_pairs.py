@@ -93,7 +93,6 @@ def group_problem(
     kernels: Kernels, x: SeriesBatch, y: SeriesBatch, costs: Array | None, group: Group, dim: int
 ) -> Problem:
     """The pairs of a group, uploaded: a problem of its own."""
-    kernels.waiting.clear()  # of a try that found too little memory
     series = []
     for batch in (x, y):
         offsets = batch.offsets[group.first : group.last + 1]
@@ -102,6 +101,7 @@ def group_problem(
     first, second = series
     variant = pair_variant(kernels, dim, second.lengths, len(first))
     if costs is None:
+        kernels.ranges(first, second)
         return Problem(first, second, variant)
     before = int((x.lengths[: group.first] * y.lengths[: group.first]).sum())
     cells = _plan.offsets_of(first.lengths * second.lengths)
@@ -109,7 +109,7 @@ def group_problem(
     cost_offsets = kernels.table_of(cells)
     # The costs are what classify looks at: one feature, as many "time steps" as cells.
     ranged = DeviceSeries(buffer, cells, cost_offsets, 1)
-    kernels.ranges(ranged, buffer, int(ranged.lengths.max()))
+    kernels.ranges(ranged)
     first.low, first.high, first.parts, first.n_features = ranged.low, ranged.high, ranged.parts, 1
     return Problem(first, second, variant, costs=buffer, cost_offsets=cost_offsets)
 

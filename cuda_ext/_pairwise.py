@@ -60,6 +60,9 @@ def pairwise_worker(
     budget = usable_memory(kernels.runtime, 4 * x.values.nbytes) // 4
     xs = _Source(kernels, x, budget)
     ys = xs if y is None else _Source(kernels, y, budget)
+    whole = [source.whole for source in dict.fromkeys((xs, ys)) if source.whole is not None]
+    if whole:
+        kernels.ranges(*whole)
 
     def computed(window: Window) -> None:
         part = _block(out, window)
@@ -101,10 +104,9 @@ class _Source:
             self.last = None  # freed before the next one comes
             offsets = self.batch.offsets[first : last + 1]
             values = self.batch.values[offsets[0] : offsets[-1]]
-            self.last = (
-                (first, last),
-                self.kernels.series(values, offsets - offsets[0], self.batch.n_features),
-            )
+            found = self.kernels.series(values, offsets - offsets[0], self.batch.n_features)
+            self.kernels.ranges(found)
+            self.last = (first, last), found
         return self.last[1]
 
 

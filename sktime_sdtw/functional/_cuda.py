@@ -299,7 +299,8 @@ def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
     for batch, given in zip((x, y), lengths, strict=False):
         assert batch is not None
         steps = np.full(batch.shape[:1], batch.shape[1]) if given is None else given.numpy()
-        series.append(make_series(device, kernels, Packed(batch, steps, steps), steps, batch.shape[2]))
+        series.append(make_series(device, Packed(batch, steps, steps), steps, batch.shape[2]))
+    kernels.ranges(*series)
     for window, listed, buffers in device_values(kernels, series[0], None if y is None else series[1]):
         values = torch.cat([device.tensor(buffer, buffer.count) for buffer in buffers])
         i, j = slice(window.first_x, window.last_x), slice(window.first_y, window.last_y)

@@ -60,24 +60,20 @@ def make_kernels(device: Device, dtype: np.dtype[Any], numbers: Numbers, gamma: 
 
 def make_series(
     device: Device,
-    kernels: Kernels,
     packed: Packed | None,
     sizes: Lengths,
     width: int,
     first: int = 0,
     last: int | None = None,
 ) -> DeviceSeries:
-    """Series first <= k < last of a batch, with their ranges; without the batch, their lengths."""
+    """Series first <= k < last of a batch; without the batch, their lengths."""
     from ..cuda_ext._data import DeviceSeries, View
 
     offsets, values = offsets_of(sizes[first:last]), None
     if packed is not None:
         before = int(sizes[:first].sum())
         values = View(device.wrap(packed.rows), before * width, int(offsets[-1]) * width)
-    found = DeviceSeries(values, offsets, device.runtime.constant(offsets), width)
-    if values is not None:
-        kernels.ranges(found, values, int(found.lengths.max()))
-    return found
+    return DeviceSeries(values, offsets, device.runtime.constant(offsets), width)
 
 
 def make_problem(device: Device, kernels: Kernels, batch: Batch, first: int, last: int, dim: int) -> Problem:
@@ -85,14 +81,16 @@ def make_problem(device: Device, kernels: Kernels, batch: Batch, first: int, las
     from ..cuda_ext._pairs import Problem, pair_variant
 
     def series(packed: Packed | None, sizes: Lengths, width: int) -> DeviceSeries:
-        return make_series(device, kernels, packed, sizes, width, first, last)
+        return make_series(device, packed, sizes, width, first, last)
 
     x_packed, y_packed = (None, None) if batch.of_costs else batch.packed
     x, y = series(x_packed, batch.n, batch.features), series(y_packed, batch.m, batch.features)
     variant = pair_variant(kernels, dim, y.lengths, len(x))
     if not batch.of_costs:
+        kernels.ranges(x, y)
         return Problem(x, y, variant)
     costs = series(batch.packed[0], batch.n * batch.m, 1)
+    kernels.ranges(costs)
     x.low, x.high, x.parts = costs.low, costs.high, costs.parts
     return Problem(x, y, variant, costs=costs.values, cost_offsets=costs.device_offsets)
 
