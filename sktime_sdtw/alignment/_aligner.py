@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -14,6 +14,15 @@ from .._series import Array, SeriesBatch, check_series, check_single_series
 from ..preprocessing._container import Container
 from ._gdtw import gdtw
 from ._problem import Floats
+
+
+class _Learned(NamedTuple):
+    """What fit finds with one weight, in the type of the series."""
+
+    reg: float
+    template: Array  # (length, n_features)
+    warps: Array
+    history: list[float]
 
 
 class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -154,11 +163,10 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         self : GDTWAligner
         """
         batch = self._check_series(X, reset=True)
-        self._fit(batch, self.reg)
+        self._keep(self._learn(batch, self.reg))
         return self
 
-    def _fit(self, batch: SeriesBatch, reg: float) -> None:
-        self._reg = float(reg)
+    def _learn(self, batch: SeriesBatch, reg: float) -> _Learned:
         sources = as_sources(batch)
         if self.template is None:
             length = max(2, batch.max_length) if self.length is None else int(self.length)
@@ -170,22 +178,24 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
                     f"template has shape {template.shape}; two time steps or more of {batch.n_features} "
                     "features are needed, as X has."
                 )
-        warps, loss = self._solve(sources, template)
+        warps, loss = self._solve(sources, template, reg)
         history = [loss]
         for _ in range(self.max_iter if self.template is None else 0):
             new = _mean(sources, warps)
-            new_warps, loss = self._solve(sources, new)
+            new_warps, loss = self._solve(sources, new, reg)
             history.append(loss)
             if loss >= history[-2]:
                 break
             template, warps = new, new_warps
             if history[-2] - loss <= self.tol * history[-2]:
                 break
+        return _Learned(float(reg), template.astype(batch.dtype), warps.astype(batch.dtype), history)
+
+    def _keep(self, learned: _Learned) -> None:
+        self._reg, template, self.warps_, history = learned
         self.n_iter_ = len(history) - 1
         self.loss_history_ = np.array(history)
-        self.warps_ = warps.astype(batch.dtype)
-        flat = self._flat_in and batch.n_features == 1
-        self.template_ = (template[:, 0] if flat else template).astype(batch.dtype)
+        self.template_ = template[:, 0] if self._flat_in and template.shape[1] == 1 else template
 
     def warp(self, X: Any) -> Array:
         """Warps of series to the template.
@@ -202,7 +212,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         """
         check_is_fitted(self)
         batch = self._check_series(X, reset=False)
-        return self._solve(as_sources(batch), self._template())[0].astype(batch.dtype)
+        return self._solve(as_sources(batch), self._template(), self._reg)[0].astype(batch.dtype)
 
     def transform(self, X: Any) -> Array:
         """Align series.
@@ -220,8 +230,8 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         check_is_fitted(self)
         batch = self._check_series(X, reset=False)
         sources = as_sources(batch)
-        warps = self._solve(sources, self._template())[0]
-        return Container.of(X, batch).wrap_array(_read(sources, warps).astype(batch.dtype, copy=False))
+        warps = self._solve(sources, self._template(), self._reg)[0]
+        return Container.of(X).wrap_array(_read(sources, warps).astype(batch.dtype, copy=False))
 
     def inverse_transform(self, X: Any, *, warps: Any = None) -> Array:
         """Give aligned series their own time back.
@@ -244,7 +254,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         times = np.linspace(0, 1, knots.shape[1])
         grid = np.linspace(0, 1, max(2, batch.max_length))
         inverse = np.stack([np.interp(grid, warp, times) for warp in _rising(knots)])
-        return Container.of(X, batch).wrap_array(_read(as_sources(batch), inverse).astype(batch.dtype))
+        return Container.of(X).wrap_array(_read(as_sources(batch), inverse).astype(batch.dtype))
 
     def apply(self, X: Any, *, warps: Any = None) -> Array:
         """Warp other series by the same warps: what was recorded along with the series of fit.
@@ -264,7 +274,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         check_is_fitted(self)
         batch = check_series(X)
         aligned = _read(as_sources(batch), self._warps_for(batch, warps))
-        return Container.of(X, batch).wrap_array(aligned.astype(batch.dtype, copy=False))
+        return Container.of(X).wrap_array(aligned.astype(batch.dtype, copy=False))
 
     def score(self, X: Any, y: Any = None) -> float:
         """How well warps found on a part of the time steps of the series fit the others; larger is better.
@@ -284,10 +294,10 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
             nothing: both lower the score.
         """
         check_is_fitted(self)
-        return self._score(as_sources(self._check_series(X, reset=False)))
+        sources = as_sources(self._check_series(X, reset=False))
+        return self._score(sources, self._template(), self._reg)
 
-    def _score(self, sources: list[Floats]) -> float:
-        template = self._template()
+    def _score(self, sources: list[Floats], template: Floats, reg: float) -> float:
         times = np.linspace(0, 1, len(template))
         errors = []
         for fold in range(int(self.n_folds)):
@@ -298,6 +308,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
             warps, _ = self._solve(
                 [source[kept] for source, kept in zip(sources, inside, strict=True)],
                 template,
+                reg,
                 [place[kept] for place, kept in zip(places, inside, strict=True)],
             )
             for source, place, kept, warp in zip(sources, places, inside, _rising(warps), strict=True):
@@ -308,13 +319,13 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         return -float(every.mean()) if every.size else 0.0
 
     def _solve(
-        self, sources: list[Floats], template: Floats, times: list[Floats] | None = None
+        self, sources: list[Floats], template: Floats, reg: float, times: list[Floats] | None = None
     ) -> tuple[Floats, float]:
         result = gdtw(
             sources,
             [template] * len(sources),
             x_times=times,
-            reg=self._reg,
+            reg=reg,
             reg_cumulative=self.reg_cumulative,
             slope_min=self.slope_min,
             slope_max=self.slope_max,

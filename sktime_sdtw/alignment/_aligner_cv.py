@@ -106,11 +106,12 @@ class GDTWAlignerCV(GDTWAligner):
         regs = np.asarray(self.regs, np.float64)
         if regs.ndim != 1 or len(regs) == 0 or not np.isfinite(regs).all() or (regs < 0).any():
             raise ValueError(f"regs must be one or more finite numbers >= 0. Got {self.regs!r}.")
-        sources, scores = as_sources(batch), []
-        for reg in regs:
-            self._fit(batch, reg)
-            scores.append(self._score(sources))
-        self.scores_ = np.array(scores)
-        self.reg_ = float(regs[int(np.argmax(scores))])
-        self._fit(batch, self.reg_)
+        sources = as_sources(batch)
+        tried = [self._learn(batch, reg) for reg in regs]
+        self.scores_ = np.array(
+            [self._score(sources, np.asarray(one.template, np.float64), one.reg) for one in tried]
+        )
+        best = tried[int(np.argmax(self.scores_))]
+        self.reg_ = best.reg
+        self._keep(best)
         return self

@@ -31,8 +31,8 @@ class Container:
     length: int | None = None
 
     @classmethod
-    def of(cls, X: Any, batch: SeriesBatch) -> Container:
-        """Of `X`, which `check_series` has read as `batch`."""
+    def of(cls, X: Any) -> Container:
+        """Of `X`, which `check_series` has read."""
         if isinstance(X, SeriesBatch):
             return cls("batch", is_flat=False)
         if is_list(X):

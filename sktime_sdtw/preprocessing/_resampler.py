@@ -91,4 +91,4 @@ class TimeSeriesResampler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_out
         check_is_fitted(self)
         batch = self._check_series(X, reset=False)
         cube = resample(batch, self.length_).astype(batch.dtype, copy=False)
-        return Container.of(X, batch).wrap_array(cube)
+        return Container.of(X).wrap_array(cube)

@@ -144,7 +144,7 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
             values = ((batch.values - base) - shift) / scale
         low, width = self._range()
         values = values * width + low
-        return Container.of(X, batch).wrap(SeriesBatch(values.astype(batch.dtype, copy=False), batch.offsets))
+        return Container.of(X).wrap(SeriesBatch(values.astype(batch.dtype, copy=False), batch.offsets))
 
     @available_if(_can_invert)
     def inverse_transform(self, X: Any) -> Any:
@@ -164,7 +164,7 @@ class TimeSeriesScaler(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output
         batch = self._check_series(X, reset=False, allow_nan=True)
         low, width = self._range()
         values = (batch.values - low) / width * self.scale_ + self.center_
-        return Container.of(X, batch).wrap(SeriesBatch(values.astype(batch.dtype, copy=False), batch.offsets))
+        return Container.of(X).wrap(SeriesBatch(values.astype(batch.dtype, copy=False), batch.offsets))
 
     def _range(self) -> tuple[float, float]:
         """Lower end and width of the range after scaling by center and scale."""
