@@ -50,8 +50,8 @@ void bind_gdtw(nb::module_ &m) {
     m.def("gdtw", [](Numbers x, Numbers x_times, std::optional<Numbers> x_slopes, Offsets x_offsets, Numbers y,
                      Numbers times, Offsets y_offsets, Numbers low, Numbers high, Numbers slope_min, Numbers slope_max,
                      Numbers reg, Numbers cumulative, bool fixed_ends, int data, double data_delta, int penalty,
-                     double penalty_delta, std::int64_t grid, std::int64_t rounds, Out warp, Integers cell,
-                     Integers holds, Integers ties, Out objective, Out residual, Integers status, int n_threads) {
+                     double penalty_delta, std::int64_t points, Out warp, Integers cell, Integers holds, Integers ties,
+                     Out objective, Out residual, Integers status, int n_threads) {
         const Problem problem =
             make_problem(x, x_times, x_slopes, x_offsets, y, times, y_offsets, low, high, slope_min, slope_max, reg,
                          cumulative, fixed_ends, data, data_delta, penalty, penalty_delta);
@@ -59,8 +59,7 @@ void bind_gdtw(nb::module_ &m) {
                            objective.data(), residual.data(), status.data()};
         // About as long as so many cells of soft-DTW.
         const double cells = 2e4 * static_cast<double>(times.shape(0));
-        sdtw::interruptible(cells,
-                            [&](std::atomic<bool> &stop) { solve(problem, {grid, rounds}, out, n_threads, stop); });
+        sdtw::interruptible(cells, [&](std::atomic<bool> &stop) { solve(problem, points, out, n_threads, stop); });
     });
     m.def("gdtw_gradient",
           [](Numbers x, Numbers x_times, std::optional<Numbers> x_slopes, Offsets x_offsets, Numbers y, Numbers times,

@@ -122,17 +122,13 @@ struct Solution {
     std::int32_t *status;  // 0, or 1 where no warp meets the constraints
 };
 
-struct Effort {
-    Index grid;    // points of the first grid; 0 chooses, and below 0 all warps are searched at once
-    Index rounds;  // of refinement at most
-};
-
 struct Gradients {
     double *x, *x_times, *x_slopes, *y, *times, *low, *high, *slope_min, *slope_max, *reg, *cumulative;
 };
 
-// Where the constraints of any pair leave no warp, only the status is set.
-void solve(const Problem &problem, const Effort &effort, const Solution &out, int n_threads, std::atomic<bool> &stop);
+// Where the constraints of any pair leave no warp, only the status is set. `points`: of the first grid; 0 chooses, and
+// below 0 all warps are searched at once.
+void solve(const Problem &problem, Index points, const Solution &out, int n_threads, std::atomic<bool> &stop);
 
 // Adds d(upstream . warp) to the gradients, which start at zero.
 void backward(const Problem &problem, const double *warp, const std::int32_t *cell, const std::int32_t *holds,

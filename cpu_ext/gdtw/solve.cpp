@@ -24,60 +24,61 @@ double rounding_of(const Pair &pair) {
     return 1e-12 * (pair.x_times[pair.n - 1] - pair.x_times[0] + std::fabs(pair.x_times[0]));
 }
 
-// Bounds of each knot that some warp through all constraints reaches, or false
-// where there is none. Interval by interval, there and back: on a chain this is
-// exact.
-bool reach(const Objective &objective, std::vector<double> &low, std::vector<double> &high) {
-    const Pair &pair = objective.pair();
-    const auto m = static_cast<std::size_t>(pair.m);
-    const double tolerance = 1e3 * rounding_of(pair);
-    low.resize(m), high.resize(m);
-    for (std::size_t i = 0; i < m; ++i) {
-        const auto k = static_cast<Index>(i);
-        low[i] = pair.floor(k), high[i] = pair.ceiling(k);
-        if (!i) continue;
-        low[i] = std::max(low[i], low[i - 1] + objective.least(k - 1));
-        high[i] = std::min(high[i], high[i - 1] + objective.greatest(k - 1));
-    }
-    for (std::size_t i = m - 1; i-- > 0;) {
-        const auto k = static_cast<Index>(i);
-        low[i] = std::max(low[i], low[i + 1] - objective.greatest(k));
-        high[i] = std::min(high[i], high[i + 1] - objective.least(k));
-    }
-    for (std::size_t i = 0; i < m; ++i) {
-        if (!(low[i] <= high[i] + tolerance)) return false;
-        if (low[i] > high[i]) {
+// Bounds of each knot that some warp through all constraints reaches; `is_empty` where there is none. Interval by
+// interval, there and back: on a chain this is exact.
+struct Reach {
+    explicit Reach(const Objective &objective) {
+        const Pair &pair = objective.pair();
+        const auto m = static_cast<std::size_t>(pair.m);
+        const double tolerance = 1e3 * rounding_of(pair);
+        low.resize(m), high.resize(m);
+        for (std::size_t i = 0; i < m; ++i) {
             const auto k = static_cast<Index>(i);
-            low[i] = high[i] = std::min(std::max(0.5 * (low[i] + high[i]), pair.floor(k)), pair.ceiling(k));
+            low[i] = pair.floor(k), high[i] = pair.ceiling(k);
+            if (!i) continue;
+            low[i] = std::max(low[i], low[i - 1] + objective.least(k - 1));
+            high[i] = std::min(high[i], high[i - 1] + objective.greatest(k - 1));
+        }
+        for (std::size_t i = m - 1; i-- > 0;) {
+            const auto k = static_cast<Index>(i);
+            low[i] = std::max(low[i], low[i + 1] - objective.greatest(k));
+            high[i] = std::min(high[i], high[i + 1] - objective.least(k));
+        }
+        for (std::size_t i = 0; i < m && !is_empty; ++i) {
+            is_empty = !(low[i] <= high[i] + tolerance);
+            if (!is_empty && low[i] > high[i]) {
+                const auto k = static_cast<Index>(i);
+                low[i] = high[i] = std::min(std::max(0.5 * (low[i] + high[i]), pair.floor(k)), pair.ceiling(k));
+            }
         }
     }
-    return true;
-}
+
+    std::vector<double> low, high;
+    bool is_empty = false;
+};
 
 // The warp of mean slope, or another one to start from, moved into the constraints.
-void begin(const Objective &objective, const std::vector<double> &low, const std::vector<double> &high, double *warp,
-           const double *start = nullptr) {
+void begin(const Objective &objective, const Reach &reach, double *warp, const double *start = nullptr) {
     for (Index i = 0; i < objective.pair().m; ++i) {
         const auto k = static_cast<std::size_t>(i);
-        double first = low[k], last = high[k], at = start ? start[i] : objective.identity(0);
+        double first = reach.low[k], last = reach.high[k], at = start ? start[i] : objective.identity(0);
         if (i) {
             if (!start) at = warp[i - 1] + objective.target(i - 1);
             first = std::max(first, warp[i - 1] + objective.least(i - 1));
             last = std::min(last, warp[i - 1] + objective.greatest(i - 1));
         }
-        warp[i] = std::min(std::max(std::min(std::max(at, first), last), low[k]), high[k]);
+        warp[i] = std::min(std::max(std::min(std::max(at, first), last), reach.low[k]), reach.high[k]);
     }
 }
 
 class Solver {
   public:
-    Solver(Objective &objective, const Effort &effort)
-        : objective_(objective), pair_(objective.pair()), effort_(effort), grid_(objective), polish_(objective),
-          tolerance_(rounding_of(pair_)) {}
+    Solver(Objective &objective, Reach reach, Index points)
+        : objective_(objective), pair_(objective.pair()), reach_(std::move(reach)), given_points_(points),
+          grid_(objective), polish_(objective), tolerance_(rounding_of(pair_)) {}
 
     void run(double *warp) {
-        reach(objective_, low_, high_);
-        begin(objective_, low_, high_, warp);
+        begin(objective_, reach_, warp);
         if (pair_.x_slopes) {
             search_smooth(warp);
             return;
@@ -85,7 +86,7 @@ class Solver {
         // Short signals, or where asked for: over the whole of x at once. What is best of all stays so, but for
         // rounding.
         const Index corners = pair_.n * pair_.m * (pair_.data.loss == Loss::squared ? 1 : 1 + pair_.d);
-        if (effort_.grid < 0 || (effort_.grid == 0 && corners <= 8192)) {
+        if (given_points_ < 0 || (given_points_ == 0 && corners <= 8192)) {
             polish_.run(warp, pair_.n, 200);
             polish_.run(warp, 1, 200);
             return;
@@ -106,7 +107,7 @@ class Solver {
     Polish &polish() { return polish_; }
 
   private:
-    Index points() const { return effort_.grid > 0 ? effort_.grid : std::clamp<Index>(2 * pair_.n, 1025, 2049); }
+    Index points() const { return given_points_ > 0 ? given_points_ : std::clamp<Index>(2 * pair_.n, 1025, 2049); }
 
     // Whether anything but the ends of x and the order of time holds a warp.
     bool is_bounded() const {
@@ -120,14 +121,14 @@ class Solver {
     // The best warp on a grid over all of x; of many knots, the optimum of fewer of them.
     void first_grid(double *warp) {
         if (pair_.m <= Coarse::most) {
-            grid_.improve(low_.data(), high_.data(), points(), tolerance_, warp);
+            grid_.improve(reach_.low.data(), reach_.high.data(), points(), tolerance_, warp);
             return;
         }
         const Coarse few(pair_);
         Objective objective(few.pair());
         std::vector<double> found(static_cast<std::size_t>(objective.pair().m));
-        Solver(objective, effort_).run(found.data());
-        begin(objective_, low_, high_, warp, few.spread(found).data());
+        Solver(objective, Reach(objective), given_points_).run(found.data());
+        begin(objective_, reach_, warp, few.spread(found).data());
     }
 
     // Cubics have no chain of their own: the best of some minima.
@@ -147,8 +148,8 @@ class Solver {
         // Short signals can afford a second search, on points between those of the
         // first.
         if (pair_.m <= 160) {
-            begin(objective_, low_, high_, trial.data());
-            grid_.improve(low_.data(), high_.data(), 3 * count / 4, tolerance_, trial.data());
+            begin(objective_, reach_, trial.data());
+            grid_.improve(reach_.low.data(), reach_.high.data(), 3 * count / 4, tolerance_, trial.data());
             keep_better();
         }
         do std::copy(warp, warp + m, trial.begin()), around(trial.data(), 16, 257);
@@ -158,30 +159,31 @@ class Solver {
 
     // A finer grid within so many spacings of the first, around the warp and not
     // within earlier boxes.
-    void around(double *warp, double reach, Index count) {
+    void around(double *warp, double spacings, Index count) {
         const auto m = static_cast<std::size_t>(pair_.m);
         box_low_.resize(m), box_high_.resize(m);
         for (std::size_t i = 0; i < m; ++i) {
-            const double spacing = (high_[i] - low_[i]) / static_cast<double>(points() - 1);
-            box_low_[i] = std::max(low_[i], warp[i] - reach * spacing);
-            box_high_[i] = std::min(high_[i], warp[i] + reach * spacing);
+            const double spacing = (reach_.high[i] - reach_.low[i]) / static_cast<double>(points() - 1);
+            box_low_[i] = std::max(reach_.low[i], warp[i] - spacings * spacing);
+            box_high_[i] = std::min(reach_.high[i], warp[i] + spacings * spacing);
         }
         grid_.improve(box_low_.data(), box_high_.data(), count, tolerance_, warp);
     }
 
     Objective &objective_;
     const Pair pair_;
-    const Effort effort_;
+    const Reach reach_;
+    const Index given_points_;
     Grid grid_;
     Polish polish_;
     double tolerance_;
-    std::vector<double> low_, high_, box_low_, box_high_;
+    std::vector<double> box_low_, box_high_;
 };
 
-void solve_pair(const Problem &problem, Index b, const Effort &effort, const Solution &out) {
+void solve_pair(const Problem &problem, Index b, Reach reach, Index points, const Solution &out) {
     const Pair pair = problem.pair(b);
     Objective objective(pair);
-    Solver solver(objective, effort);
+    Solver solver(objective, std::move(reach), points);
     const Index at = problem.y_offsets[b];
     solver.run(out.warp + at);
     solver.polish().active_set(out.warp + at, out.cell + at, out.holds + at, out.ties + at);
@@ -189,26 +191,22 @@ void solve_pair(const Problem &problem, Index b, const Effort &effort, const Sol
     out.residual[b] = solver.polish().residual(out.warp + at);
 }
 
-// Whether the constraints of every pair leave a warp; the status of each.
-bool all_have_warps(const Problem &problem, std::int32_t *status) {
-    std::vector<double> low, high;
-    bool all = true;
-    for (Index b = 0; b < problem.size; ++b) {
-        const Objective objective(problem.pair(b));
-        status[b] = reach(objective, low, high) ? 0 : 1;
-        all &= !status[b];
-    }
-    return all;
-}
-
 }  // namespace
 
-void solve(const Problem &problem, const Effort &effort, const Solution &out, int n_threads, std::atomic<bool> &stop) {
-    if (!all_have_warps(problem, out.status)) return;
+void solve(const Problem &problem, Index points, const Solution &out, int n_threads, std::atomic<bool> &stop) {
+    // Of all pairs before any is solved: where one has no warp, the call need not last.
+    std::vector<Reach> reach;
+    bool all_have_warps = true;
+    for (Index b = 0; b < problem.size; ++b) {
+        out.status[b] = reach.emplace_back(Objective(problem.pair(b))).is_empty ? 1 : 0;
+        all_have_warps &= !out.status[b];
+    }
+    if (!all_have_warps) return;
     std::atomic<Index> next{0};
     const int team = static_cast<int>(std::clamp<Index>(problem.size, 1, n_threads));
     run_team(team, stop, [&](int) {
-        for (Index b = next++; b < problem.size && !stop; b = next++) solve_pair(problem, b, effort, out);
+        for (Index b = next++; b < problem.size && !stop; b = next++)
+            solve_pair(problem, b, std::move(reach[static_cast<std::size_t>(b)]), points, out);
     });
 }
 

@@ -57,9 +57,7 @@ def _arguments(problem: Problem) -> tuple[Any, ...]:
     )
 
 
-def solve(
-    problem: Problem, n_grid: int = 0, n_rounds: int = 1, n_jobs: int | None = None, device: Any = "cpu"
-) -> Solution:
+def solve(problem: Problem, n_grid: int = 0, n_jobs: int | None = None, device: Any = "cpu") -> Solution:
     """Solve all pairs.
 
     Raises
@@ -95,7 +93,6 @@ def solve(
     arguments: list[Any] = [
         *_arguments(problem),
         n_grid,
-        n_rounds,
         out.warp,
         out.cell,
         out.holds,

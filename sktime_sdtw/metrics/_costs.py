@@ -33,11 +33,6 @@ class ResolvedCost:
     scale: float = 1.0
     function: CostFunction | None = None
 
-    @property
-    def is_matrix(self) -> bool:
-        """Whether the engine is handed matrices of costs instead of series."""
-        return self.name in ("callable", "precomputed")
-
     def prepare(self, batch: SeriesBatch, name: str) -> SeriesBatch:
         """The series as the engine must see them: for "cosine" with rows of length one, else unchanged."""
         if self.name != "cosine":
