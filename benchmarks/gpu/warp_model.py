@@ -35,7 +35,7 @@ from cuda_emulation import EmulatedRuntime, build  # noqa: E402
 from sktime_sdtw.cuda_ext import _gdtw  # noqa: E402
 
 from sktime_sdtw.alignment import gdtw  # noqa: E402
-from sktime_sdtw.alignment._gdtw import make_problem  # noqa: E402
+from sktime_sdtw.alignment._problem import make_problem  # noqa: E402
 
 # Clocks from one operation to the next that needs it: assumptions. FAR: a load of what was written long ago.
 LOAD, DOUBLE, DIVISION, VOTE, BARRIER, FAR = 35, 8, 110, 25, 40, 600

@@ -3,8 +3,9 @@
 from ._aligner import GDTWAligner
 from ._aligner_cv import GDTWAlignerCV
 from ._apply import apply_warp
-from ._gdtw import GDTWResult, gdtw
+from ._gdtw import gdtw
 from ._path_losses import max_alignment_error, mean_alignment_error, time_deviation, time_error
+from ._result import GDTWResult
 
 __all__ = [
     "GDTWAligner",

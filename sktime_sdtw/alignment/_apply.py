@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import _problem
-from ._gdtw import GDTWResult, is_tensor
+from ._problem import is_tensor, read_numbers, read_signals
+from ._result import GDTWResult
 
 
 def apply_warp(x: Any, warp: Any, *, x_times: Any = None, x_lengths: Any = None) -> Any:
@@ -41,8 +41,8 @@ def apply_warp(x: Any, warp: Any, *, x_times: Any = None, x_lengths: Any = None)
         from ._torch import apply_torch
 
         return apply_torch(x, at, x_times, x_lengths)
-    signals, single, _ = _problem.read_signals(x, x_times, x_lengths, "x")
-    times = _problem.read_numbers(at, "warp")
+    signals, single, _ = read_signals(x, x_times, x_lengths, "x")
+    times = read_numbers(at, "warp")
     check_knots(times.shape, None if single else len(signals))
     if not np.isfinite(times).all():
         raise ValueError("warp has NaN or inf.")

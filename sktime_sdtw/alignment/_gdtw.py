@@ -2,77 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from numbers import Integral
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._series import Array, is_list
-from . import _problem
-from ._problem import Problem
-from ._solver import ALL, Solution, solve
-
-HOLDS = ("free", "source_start", "source_end", "band_lower", "band_upper", "sample", "identity", "residual")
-
-
-@dataclass(frozen=True, eq=False)
-class GDTWResult:
-    """Optimal warps and what is known about them.
-
-    Arrays have a leading axis of pairs, which is absent where `gdtw` was called with a single pair.
-
-    Parameters
-    ----------
-    values : ndarray or tensor of shape (n_pairs, n_knots)
-        The warp phi at the knots: times of the source x, for which x(phi(t)) is like y(t).
-    times : ndarray or tensor of shape (n_pairs, n_knots)
-        The knots t: times of the target y. After the last knot of a pair with fewer, both repeat the last.
-    objective : ndarray or tensor of shape (n_pairs,)
-        What is minimised, at the warp. Differentiable for tensors, like `values`.
-    lengths : ndarray or tensor of shape (n_pairs,)
-        Number of knots of each pair.
-    kkt_residual : ndarray or tensor of shape (n_pairs,)
-        The steepest descent along moves of the knots that is left, relative to the largest slope: rounding.
-    holds : ndarray or tensor of shape (n_pairs, n_knots), int32
-        What holds each knot: 0 nothing, 1 and 2 the start and end of x, 3 and 4 the band, 5 a sample of x
-        where its slope jumps, 6 the kink of the cumulative penalty, 7 + c that of the residual of feature c.
-    ties : ndarray or tensor of shape (n_pairs, n_knots), int32
-        What binds the step from each knot to the next: 0 nothing, 1 slope_min, 2 slope_max, 3 the kink of the
-        penalty at the mean slope.
-    gap : ndarray or tensor of shape (n_pairs,) or None
-        How far the objective lies above that of a search on a grid four times as fine; None unless asked for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktime_sdtw import gdtw
-    >>> t = np.linspace(0, 1, 50)
-    >>> result = gdtw(np.sin(6 * t**2), np.sin(6 * t), reg=1e-4)
-    >>> result.values.shape, bool(result.kkt_residual < 1e-9)
-    ((50,), True)
-    """
-
-    values: Any
-    times: Any
-    objective: Any
-    lengths: Any
-    kkt_residual: Any
-    holds: Any
-    ties: Any
-    gap: Any = None
-
-    @property
-    def kinks(self) -> Any:
-        """Knots that are held by a kink: there the gradient with respect to the values of x is zero."""
-        return self.holds >= HOLDS.index("sample")
-
-
-def is_tensor(*values: Any) -> bool:
-    """Whether one of these is a torch tensor, or a list of tensors."""
-    firsts = [value[0] if is_list(value) and len(value) else value for value in values]
-    return any(type(value).__module__.split(".")[0] == "torch" for value in firsts)
+from ._problem import from_zero, is_tensor, make_problem
+from ._result import GDTWResult, pack, take_first
+from ._solver import check_search, finer_grid, solve
 
 
 def gdtw(
@@ -226,7 +163,7 @@ def gdtw(
     finest, n_jobs = options.pop("return_gap"), options.pop("n_jobs")
     n_grid = check_search(options.pop("n_grid"), options.pop("exact"), interpolation)
     problem, single, dtype = make_problem(x, y, **options)
-    problem, origin = _problem.from_zero(problem)
+    problem, origin = from_zero(problem)
     solution = solve(problem, n_grid, n_jobs=n_jobs, device=device)
     gap = None
     if finest:
@@ -236,108 +173,3 @@ def gdtw(
     result = pack(problem, replace(solution, warp=solution.warp + origin), dtype)
     result = replace(result, gap=gap)
     return take_first(result) if single else result
-
-
-def check_search(n_grid: Any, exact: Any, interpolation: Any) -> int:
-    """Number of points of the first grid; 0 stands for the default and `ALL` for none at all."""
-    if exact:
-        if n_grid is not None or interpolation != "linear":
-            raise ValueError("exact=True needs interpolation='linear', and no n_grid.")
-        return ALL
-    if n_grid is None:
-        return 0
-    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or n_grid < 2:
-        raise ValueError(f"n_grid must be None or an integer >= 2. Got {n_grid!r}.")
-    return int(n_grid)
-
-
-def finer_grid(n_grid: int, longest: int) -> int:
-    """Number of points of a grid four times as fine as the usual one."""
-    usual = min(max(longest, 257), 1025)
-    return 4 * (n_grid if n_grid > 0 else usual)
-
-
-def make_problem(
-    x: Any,
-    y: Any,
-    *,
-    x_times: Any,
-    y_times: Any,
-    reg: Any,
-    reg_cumulative: Any,
-    mode: str,
-    slope_min: Any,
-    slope_max: Any,
-    band: Any,
-    band_lower: Any,
-    band_upper: Any,
-    knots: Any,
-    loss: str,
-    huber_delta: float,
-    reg_loss: str,
-    reg_huber_delta: float,
-    interpolation: str,
-    x_lengths: Any,
-    y_lengths: Any,
-) -> tuple[Problem, bool, np.dtype[Any]]:
-    """Read everything. Also whether it is a single pair, and the dtype of the result."""
-    p = _problem
-    p.check_choice(mode, "mode", p.MODES)
-    p.check_choice(interpolation, "interpolation", p.INTERPOLATIONS)
-    data = p.check_penalty(loss, huber_delta, "loss")
-    penalty = p.check_penalty(reg_loss, reg_huber_delta, "reg_loss")
-    sources, single_x, dtype_x = p.read_signals(x, x_times, x_lengths, "x")
-    samples, single_y, dtype_y = p.read_signals(y, y_times, y_lengths, "y")
-    p.check_alike(
-        (len(sources), sources.values.shape[1], single_x), (len(samples), samples.values.shape[1], single_y)
-    )
-    targets = p.read_targets(samples, knots)
-    low, high = p.read_bounds(sources, targets, band, band_lower, band_upper)
-    least = p.read_slopes(slope_min, targets.lengths, 0.0, "slope_min")
-    greatest = p.read_slopes(slope_max, targets.lengths, np.inf, "slope_max")
-    p.check_slopes(least, greatest)
-    cumulative = p.read_weights(reg_cumulative, len(sources), "reg_cumulative")
-    p.check_smooth(interpolation, data, penalty, cumulative)
-    problem = Problem(
-        sources,
-        targets,
-        low,
-        high,
-        least,
-        greatest,
-        p.read_weights(reg, len(sources), "reg"),
-        cumulative,
-        mode == "endpoint",
-        data,
-        penalty,
-        p.pchip_slopes(sources) if interpolation == "cubic" else None,
-    )
-    return problem, single_x, np.result_type(dtype_x, dtype_y)
-
-
-def pad(flat: Array, lengths: NDArray[np.int64]) -> Array:
-    """Rows of different lengths as a table, where the last number of a row repeats."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    columns = np.minimum(np.arange(int(lengths.max())), lengths[:, None] - 1)
-    table: Array = flat[offsets[:-1, None] + columns]
-    return table
-
-
-def pack(problem: Problem, solution: Solution, dtype: np.dtype[Any]) -> GDTWResult:
-    """Tables of the flat arrays."""
-    lengths = problem.targets.lengths
-    return GDTWResult(
-        values=pad(solution.warp, lengths).astype(dtype, copy=False),
-        times=pad(problem.targets.times, lengths).astype(dtype, copy=False),
-        objective=solution.objective.astype(dtype, copy=False),
-        lengths=lengths,
-        kkt_residual=solution.residual,
-        holds=pad(solution.holds, lengths),
-        ties=pad(solution.ties, lengths),
-    )
-
-
-def take_first(result: GDTWResult) -> GDTWResult:
-    """A single pair without the axis of pairs."""
-    fields = {name: value if value is None else value[0] for name, value in vars(result).items()}
-    return GDTWResult(**fields)

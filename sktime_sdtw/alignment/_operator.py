@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from . import _problem
-from ._gdtw import pad
 from ._problem import LOSSES, Penalty, Problem, Signals
+from ._result import pad
 from ._solver import Solution, gradient, solve
 
 _TENSORS = "Tensor x, Tensor x_times, Tensor? x_slopes, Tensor y, Tensor times, Tensor low, Tensor high, "

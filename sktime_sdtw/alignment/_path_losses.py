@@ -9,7 +9,7 @@ import numpy as np
 
 def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
     """|warp - truth|, and a module that has what is needed: NumPy, or the tensors' own methods."""
-    from ._gdtw import is_tensor
+    from ._problem import is_tensor
 
     if is_tensor(warp, truth):
         import torch

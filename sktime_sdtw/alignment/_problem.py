@@ -69,6 +69,12 @@ class Problem:
     slopes: Floats | None = None
 
 
+def is_tensor(*values: Any) -> bool:
+    """Whether one of these is a torch tensor, or a list of tensors."""
+    firsts = [value[0] if is_list(value) and len(value) else value for value in values]
+    return any(type(value).__module__.split(".")[0] == "torch" for value in firsts)
+
+
 def from_zero(problem: Problem) -> tuple[Problem, Floats]:
     """The same with every source beginning at time 0, and what that takes off the warp at each knot.
 
@@ -292,3 +298,60 @@ def pchip_slopes(signals: Signals) -> Floats:
         times = signals.times[part]
         rows.append(PchipInterpolator(times, signals.values[part], axis=0).derivative()(times))
     return np.ascontiguousarray(np.concatenate(rows))
+
+
+def make_problem(
+    x: Any,
+    y: Any,
+    *,
+    x_times: Any,
+    y_times: Any,
+    reg: Any,
+    reg_cumulative: Any,
+    mode: str,
+    slope_min: Any,
+    slope_max: Any,
+    band: Any,
+    band_lower: Any,
+    band_upper: Any,
+    knots: Any,
+    loss: str,
+    huber_delta: float,
+    reg_loss: str,
+    reg_huber_delta: float,
+    interpolation: str,
+    x_lengths: Any,
+    y_lengths: Any,
+) -> tuple[Problem, bool, np.dtype[Any]]:
+    """Read everything. Also whether it is a single pair, and the dtype of the result."""
+    check_choice(mode, "mode", MODES)
+    check_choice(interpolation, "interpolation", INTERPOLATIONS)
+    data = check_penalty(loss, huber_delta, "loss")
+    penalty = check_penalty(reg_loss, reg_huber_delta, "reg_loss")
+    sources, single_x, dtype_x = read_signals(x, x_times, x_lengths, "x")
+    samples, single_y, dtype_y = read_signals(y, y_times, y_lengths, "y")
+    check_alike(
+        (len(sources), sources.values.shape[1], single_x), (len(samples), samples.values.shape[1], single_y)
+    )
+    targets = read_targets(samples, knots)
+    low, high = read_bounds(sources, targets, band, band_lower, band_upper)
+    least = read_slopes(slope_min, targets.lengths, 0.0, "slope_min")
+    greatest = read_slopes(slope_max, targets.lengths, np.inf, "slope_max")
+    check_slopes(least, greatest)
+    cumulative = read_weights(reg_cumulative, len(sources), "reg_cumulative")
+    check_smooth(interpolation, data, penalty, cumulative)
+    problem = Problem(
+        sources,
+        targets,
+        low,
+        high,
+        least,
+        greatest,
+        read_weights(reg, len(sources), "reg"),
+        cumulative,
+        mode == "endpoint",
+        data,
+        penalty,
+        pchip_slopes(sources) if interpolation == "cubic" else None,
+    )
+    return problem, single_x, np.result_type(dtype_x, dtype_y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,22 @@ def gradient(
     ]
     _core.gdtw_gradient(*arguments)
     return out
+
+
+def check_search(n_grid: Any, exact: Any, interpolation: Any) -> int:
+    """Number of points of the first grid; 0 stands for the default and `ALL` for none at all."""
+    if exact:
+        if n_grid is not None or interpolation != "linear":
+            raise ValueError("exact=True needs interpolation='linear', and no n_grid.")
+        return ALL
+    if n_grid is None:
+        return 0
+    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or n_grid < 2:
+        raise ValueError(f"n_grid must be None or an integer >= 2. Got {n_grid!r}.")
+    return int(n_grid)
+
+
+def finer_grid(n_grid: int, longest: int) -> int:
+    """Number of points of a grid four times as fine as the usual one."""
+    usual = min(max(longest, 257), 1025)
+    return 4 * (n_grid if n_grid > 0 else usual)

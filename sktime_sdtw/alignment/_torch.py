@@ -12,9 +12,9 @@ from .._engine import resolve_device
 from .._series import is_list
 from . import _problem
 from ._apply import check_knots
-from ._gdtw import GDTWResult, check_search, finer_grid, take_first
 from ._operator import warp_of
-from ._solver import ALL, EXACT_NEEDS_CPU
+from ._result import GDTWResult, take_first
+from ._solver import ALL, EXACT_NEEDS_CPU, check_search, finer_grid
 from ._torch_objective import objective
 
 

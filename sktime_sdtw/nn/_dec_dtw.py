@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..alignment._gdtw import GDTWResult, gdtw
+from ..alignment import GDTWResult, gdtw
 
 
 class DecDTW(torch.nn.Module):

@@ -8,8 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._series import Array, check_series
-from ..alignment._apply import apply_warp
-from ..alignment._gdtw import gdtw
+from ..alignment import apply_warp, gdtw
 from ..alignment._problem import read_signals
 from ._axes import COLORS, INK, MUTED, color_of, make_axes, pyplot, tidy
 

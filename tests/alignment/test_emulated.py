@@ -10,7 +10,7 @@ from warp_oracle import OPTIONS, random_case, smooth, times
 
 from sktime_sdtw import gdtw
 from sktime_sdtw.alignment import _solver
-from sktime_sdtw.alignment._gdtw import make_problem
+from sktime_sdtw.alignment._problem import make_problem
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("cuda.core", reason="kernels are compiled through it")
