@@ -8,12 +8,21 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import Interval, SeriesEstimator, SeriesTransformerMixin, StrOptions, fit_context
+from .._estimator import (
+    Interval,
+    SeriesEstimator,
+    SeriesTransformerMixin,
+    StrOptions,
+    fit_context,
+    restore_layout,
+)
 from .._resample import resample
 from .._series import Array, SeriesBatch, check_series, check_single_series
 from ..preprocessing._container import Container
 from ._gdtw import gdtw
-from ._problem import Floats
+from ._problem import Floats, Integers, read_numbers
+
+_ROUNDING = 1e-6  # of warps in float32
 
 
 class _Learned(NamedTuple):
@@ -67,6 +76,8 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         1-D if fitted on a 2-D array or on series without an axis of features. float32 for float32 series.
     warps_ : ndarray of shape (n_samples, length)
         Warp of each series of fit: times in [0, 1] at which to read it.
+    lengths_ : ndarray of shape (n_samples,)
+        Number of time steps of each series of fit.
     loss_history_ : ndarray of shape (n_iter + 1,)
         Mean objective of each turn; where a turn made it worse, it is the last and was taken back.
     n_iter_ : int
@@ -163,7 +174,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         self : GDTWAligner
         """
         batch = self._check_series(X, reset=True)
-        self._keep(self._learn(batch, self.reg))
+        self._keep(batch, self._learn(batch, self.reg))
         return self
 
     def _learn(self, batch: SeriesBatch, reg: float) -> _Learned:
@@ -191,8 +202,9 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
                 break
         return _Learned(float(reg), template.astype(batch.dtype), warps.astype(batch.dtype), history)
 
-    def _keep(self, learned: _Learned) -> None:
+    def _keep(self, batch: SeriesBatch, learned: _Learned) -> None:
         self._reg, template, self.warps_, history = learned
+        self.lengths_ = batch.lengths
         self.n_iter_ = len(history) - 1
         self.loss_history_ = np.array(history)
         self.template_ = template[:, 0] if self._flat_in and template.shape[1] == 1 else template
@@ -231,30 +243,41 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         batch = self._check_series(X, reset=False)
         sources = as_sources(batch)
         warps = self._solve(sources, self._template(), self._reg)[0]
-        return Container.of(X).wrap_array(_read(sources, warps).astype(batch.dtype, copy=False))
+        return Container.of(X).wrap_array(_read_all(sources, warps).astype(batch.dtype, copy=False))
 
-    def inverse_transform(self, X: Any, *, warps: Any = None) -> Array:
+    def inverse_transform(self, X: Any, *, warps: Any = None, lengths: Any = None) -> Array | list[Array]:
         """Give aligned series their own time back.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, length) or (n_samples, length, n_features)
-            Series in the time of the template.
+            Series in the time of the template, with any number of features.
         warps : array-like of shape (n_samples, n_knots), default=None
             Their warps, from `warp`. None takes `warps_`, for the series of fit.
+        lengths : int or array-like of shape (n_samples,), default=None
+            Number of time steps that each series gets. None gives the series of fit those that they had, and
+            with `warps` as many as the template has.
 
         Returns
         -------
-        ndarray of shape (n_samples, length, n_features), or (n_samples, length)
-            At times spread evenly over [0, 1]. What a warp skipped is filled in along a line.
+        ndarray of shape (n_samples, n_timestamps, n_features) or (n_samples, n_timestamps), or list
+            At times spread evenly over [0, 1]; a list of arrays where lengths differ. What a warp skipped is
+            filled in along a line.
         """
         check_is_fitted(self)
         batch = check_series(X)
         knots = self._warps_for(batch, warps)
+        if lengths is None:
+            lengths = self.lengths_ if warps is None else len(self.template_)
         times = np.linspace(0, 1, knots.shape[1])
-        grid = np.linspace(0, 1, max(2, batch.max_length))
-        inverse = np.stack([np.interp(grid, warp, times) for warp in _rising(knots)])
-        return Container.of(X).wrap_array(_read(as_sources(batch), inverse).astype(batch.dtype))
+        back = [
+            _read(source, np.interp(np.linspace(0, 1, n), warp, times))
+            for source, warp, n in zip(
+                as_sources(batch), _rising(knots), _check_lengths(lengths, len(batch)), strict=True
+            )
+        ]
+        flat = Container.of(X).is_flat
+        return restore_layout(SeriesBatch.from_arrays(back).astype(batch.dtype), flat=flat)
 
     def apply(self, X: Any, *, warps: Any = None) -> Array:
         """Warp other series by the same warps: what was recorded along with the series of fit.
@@ -273,7 +296,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         """
         check_is_fitted(self)
         batch = check_series(X)
-        aligned = _read(as_sources(batch), self._warps_for(batch, warps))
+        aligned = _read_all(as_sources(batch), self._warps_for(batch, warps))
         return Container.of(X).wrap_array(aligned.astype(batch.dtype, copy=False))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -341,13 +364,28 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         return np.asarray(self.template_, np.float64).reshape(len(self.template_), -1)
 
     def _warps_for(self, batch: SeriesBatch, warps: Any) -> Floats:
-        knots = np.asarray(self.warps_ if warps is None else warps, np.float64)
+        knots = read_numbers(self.warps_ if warps is None else warps, "warps")
         if knots.ndim != 2 or len(knots) != len(batch) or knots.shape[1] < 2:
             raise ValueError(
                 f"X has {len(batch)} series, but warps has shape {knots.shape}: one row for each is needed. "
                 "For series other than those of fit, pass warps=aligner.warp(series)."
             )
+        inside = (knots >= -_ROUNDING) & (knots <= 1 + _ROUNDING)
+        if not inside.all() or (np.diff(knots) < -_ROUNDING).any():
+            raise ValueError(
+                "warps must be times in [0, 1] that do not decrease, as aligner.warp gives them."
+            )
         return knots
+
+
+def _check_lengths(lengths: Any, n_samples: int) -> Integers:
+    given = np.asarray(lengths)
+    if given.shape not in ((), (n_samples,)) or given.dtype.kind not in "iu" or (given < 1).any():
+        raise ValueError(
+            f"lengths must be a number of time steps >= 1, or one for each of {n_samples} series. "
+            f"Got {lengths!r}."
+        )
+    return np.broadcast_to(given, n_samples)
 
 
 def as_sources(batch: SeriesBatch) -> list[Floats]:
@@ -358,14 +396,15 @@ def as_sources(batch: SeriesBatch) -> list[Floats]:
     ]
 
 
-def _read(sources: list[Floats], warps: Floats) -> Floats:
-    """All series at their warped times, (n_samples, length, n_features)."""
-    return np.stack(
-        [
-            np.stack([np.interp(warp, np.linspace(0, 1, len(source)), c) for c in source.T], axis=1)
-            for source, warp in zip(sources, warps, strict=True)
-        ]
-    )
+def _read(source: Floats, warp: Floats) -> Floats:
+    """A series at warped times, (n_knots, n_features)."""
+    times = np.linspace(0, 1, len(source))
+    return np.stack([np.interp(warp, times, column) for column in source.T], axis=1)
+
+
+def _read_all(sources: list[Floats], warps: Floats) -> Floats:
+    """All series at their warped times, (n_samples, n_knots, n_features)."""
+    return np.stack([_read(source, warp) for source, warp in zip(sources, warps, strict=True)])
 
 
 def _rising(warps: Floats) -> Floats:
@@ -378,5 +417,7 @@ def _mean(sources: list[Floats], warps: Floats) -> Floats:
     """Mean of the aligned series, in a time in which the mean of the warps is the straight line."""
     times = np.linspace(0, 1, warps.shape[1])
     centred = np.interp(times, _rising(warps.mean(axis=0)), times)
-    mean: Floats = _read(sources, np.stack([np.interp(centred, times, warp) for warp in warps])).mean(axis=0)
+    mean: Floats = _read_all(sources, np.stack([np.interp(centred, times, warp) for warp in warps])).mean(
+        axis=0
+    )
     return mean

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._estimator import fit_context
 from ._aligner import GDTWAligner, as_sources
+from ._problem import read_numbers
 
 
 class GDTWAlignerCV(GDTWAligner):
@@ -30,7 +31,7 @@ class GDTWAlignerCV(GDTWAligner):
         The weight with the best score.
     scores_ : ndarray of shape (n_regs,)
         Of all weights, as `GDTWAligner.score` gives them on the series of fit.
-    template_, warps_, loss_history_, n_iter_, n_features_in_
+    template_, warps_, lengths_, loss_history_, n_iter_, n_features_in_
         As in `GDTWAligner`, with that weight.
 
     See Also
@@ -103,7 +104,7 @@ class GDTWAlignerCV(GDTWAligner):
         self : GDTWAlignerCV
         """
         batch = self._check_series(X, reset=True)
-        regs = np.asarray(self.regs, np.float64)
+        regs = read_numbers(self.regs, "regs")
         if regs.ndim != 1 or len(regs) == 0 or not np.isfinite(regs).all() or (regs < 0).any():
             raise ValueError(f"regs must be one or more finite numbers >= 0. Got {self.regs!r}.")
         sources = as_sources(batch)
@@ -113,5 +114,5 @@ class GDTWAlignerCV(GDTWAligner):
         )
         best = tried[int(np.argmax(self.scores_))]
         self.reg_ = best.reg
-        self._keep(best)
+        self._keep(batch, best)
         return self

@@ -71,6 +71,37 @@ def test_own_time_comes_back():
     assert np.abs(back - new).max() < 0.03
 
 
+def test_own_lengths_come_back():
+    X, _ = warped(3)
+    series = [x[:, None] for x in (X[0], X[1][::2], X[2][:1])]
+    aligner = GDTWAligner(reg=1e-2, slope_min=0.3, length=120).fit(series)
+    np.testing.assert_array_equal(aligner.lengths_, [60, 30, 1])
+    aligned = aligner.transform(series)
+    back = aligner.inverse_transform(aligned)
+    assert [one.shape for one in back] == [(60, 1), (30, 1), (1, 1)]
+    assert np.abs(back[1] - series[1]).max() < 0.1
+    table = aligner.inverse_transform(aligned[:, :, 0].astype(np.float32), lengths=25)
+    assert (table.shape, table.dtype) == ((3, 25), np.float32)
+    warps = aligner.warp(series[:2])
+    assert aligner.inverse_transform(aligned[:2], warps=warps).shape == (2, 120, 1)
+    assert [len(one) for one in aligner.inverse_transform(aligned[:2], warps=warps, lengths=[3, 5])] == [3, 5]
+
+
+@pytest.mark.parametrize("lengths", [0, [1, 2], 2.5, [[1, 2, 3]]])
+def test_bad_lengths(lengths):
+    aligner = GDTWAligner().fit(warped(3)[0])
+    with pytest.raises(ValueError, match="lengths must be a number of time steps >= 1, or one for each of 3"):
+        aligner.inverse_transform(np.ones((3, 60)), lengths=lengths)
+
+
+@pytest.mark.parametrize("warp", [T[::-1], T + 0.5, T * np.nan])
+def test_bad_warps(warp):
+    aligner = GDTWAligner().fit(warped(3)[0])
+    for method in (aligner.apply, aligner.inverse_transform):
+        with pytest.raises(ValueError, match=r"warps must be times in \[0, 1\] that do not decrease"):
+            method(np.ones((3, 60)), warps=np.stack([T, T, warp]))
+
+
 def test_warps_of_one_modality_serve_another():
     X, truth = warped()
     other = np.stack([np.interp(T, warp, np.cos(5 * T)) for warp in truth])
@@ -119,5 +150,7 @@ def test_bad_parameters(params, message):
 
 
 def test_bad_weights():
+    with pytest.raises(ValueError, match="regs must be made of numbers"):
+        GDTWAlignerCV(regs=["a"]).fit(warped()[0])
     with pytest.raises(ValueError, match="regs must be"):
         GDTWAlignerCV(regs=[0.1, -1.0]).fit(warped()[0])
