@@ -101,7 +101,8 @@ def gdtw(
     Returns
     -------
     GDTWResult
-        With the warps in `values`, their knots in `times`, and `objective`.
+        With the warps in `values`, their knots in `times`, and `objective`. float32 where both signals are
+        float32, or tensors of half types; else float64.
 
     Raises
     ------

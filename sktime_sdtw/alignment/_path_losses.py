@@ -6,20 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from ._result import GDTWResult
+
 
 def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
     """|warp - truth|, and a module that has what is needed: NumPy, or the tensors' own methods."""
-    from ._problem import is_tensor
+    from ._problem import is_tensor, read_numbers
 
+    warp = warp.values if isinstance(warp, GDTWResult) else warp
     if is_tensor(warp, truth):
         import torch
 
         a, b = torch.as_tensor(warp), torch.as_tensor(truth)
         module: Any = torch
     else:
-        a, b = np.asarray(warp, np.float64), np.asarray(truth, np.float64)
+        a, b = read_numbers(warp, "warp"), read_numbers(truth, "truth")
         module = np
-    if a.shape[-1] != b.shape[-1] or a.shape[-1] < 2:
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-1] or a.shape[-1] < 2:
         raise ValueError(
             f"warp and truth must have as many knots, two or more. Got {tuple(a.shape)}, {tuple(b.shape)}."
         )
@@ -30,6 +33,10 @@ def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
             f"warp and truth must be of as many pairs. Got {tuple(a.shape)}, {tuple(b.shape)}."
         ) from None
     return module.abs(a - b), module
+
+
+def _knots(warp: Any, times: Any) -> Any:
+    return warp.times if times is None and isinstance(warp, GDTWResult) else times
 
 
 def _integral(values: Any, times: Any, module: Any) -> Any:
@@ -49,10 +56,12 @@ def time_error(warp: Any, truth: Any, *, times: Any = None) -> Any:
 
     Parameters
     ----------
-    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
-        Warps at the same knots, in the unit of the source's times.
+    warp : GDTWResult, or array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        What `gdtw` returned, or times of the source.
+    truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        The true warp at the same knots.
     times : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots), default=None
-        The knots. None takes them as evenly spread.
+        The knots. None takes those of a GDTWResult, and takes others as evenly spread.
 
     Returns
     -------
@@ -67,7 +76,7 @@ def time_error(warp: Any, truth: Any, *, times: Any = None) -> Any:
     0.125
     """
     distance, module = _difference(warp, truth)
-    return _integral(distance, times, module)
+    return _integral(distance, _knots(warp, times), module)
 
 
 def time_deviation(warp: Any, truth: Any, *, times: Any = None) -> Any:
@@ -75,10 +84,12 @@ def time_deviation(warp: Any, truth: Any, *, times: Any = None) -> Any:
 
     Parameters
     ----------
-    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
-        Warps at the same knots, in the unit of the source's times.
+    warp : GDTWResult, or array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        What `gdtw` returned, or times of the source.
+    truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        The true warp at the same knots.
     times : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots), default=None
-        The knots. None takes them as evenly spread.
+        The knots. None takes those of a GDTWResult, and takes others as evenly spread.
 
     Returns
     -------
@@ -92,7 +103,7 @@ def time_deviation(warp: Any, truth: Any, *, times: Any = None) -> Any:
     0.1768
     """
     distance, module = _difference(warp, truth)
-    return module.sqrt(_integral(distance * distance, times, module))
+    return module.sqrt(_integral(distance * distance, _knots(warp, times), module))
 
 
 def mean_alignment_error(warp: Any, truth: Any) -> Any:
@@ -100,8 +111,10 @@ def mean_alignment_error(warp: Any, truth: Any) -> Any:
 
     Parameters
     ----------
-    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
-        Warps at the same knots, in the unit of the source's times.
+    warp : GDTWResult, or array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        What `gdtw` returned, or times of the source.
+    truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        The true warp at the same knots.
 
     Returns
     -------
@@ -121,8 +134,10 @@ def max_alignment_error(warp: Any, truth: Any) -> Any:
 
     Parameters
     ----------
-    warp, truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
-        Warps at the same knots, in the unit of the source's times.
+    warp : GDTWResult, or array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        What `gdtw` returned, or times of the source.
+    truth : array-like or tensor of shape (n_knots,) or (n_pairs, n_knots)
+        The true warp at the same knots.
 
     Returns
     -------

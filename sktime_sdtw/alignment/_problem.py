@@ -157,13 +157,21 @@ def _cut(batch: SeriesBatch, lengths: Any, name: str) -> SeriesBatch:
         return batch
     wanted = np.asarray(lengths)
     if wanted.shape not in ((), (len(batch),)) or wanted.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be {len(batch)} integers, one for each signal. Got {lengths!r}.")
+        raise ValueError(wrong_lengths(name, len(batch), lengths))
     wanted = np.broadcast_to(wanted, len(batch))
     if wanted.min() < 1 or (wanted > batch.lengths).any():
         raise ValueError(f"{name} must lie between 1 and the number of samples. Got {lengths!r}.")
     return SeriesBatch.from_arrays(
         [one[:length] for one, length in zip(batch.to_list(), wanted, strict=True)]
     )
+
+
+def wrong_lengths(name: str, n: int, lengths: Any) -> str:
+    """What to say of lengths that are not one integer for each of n signals."""
+    wanted = f"{n} integers, one for each signal"
+    if n == 1:
+        wanted = "one integer, as there is one signal (several have three axes, or are a list)"
+    return f"{name} must be {wanted}. Got {lengths!r}."
 
 
 def _read_times(times: Any, lengths: Integers, name: str) -> Floats:

@@ -29,7 +29,8 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     x, x_lengths = _stack(x, o["x_lengths"], "x")
     y, y_lengths = _stack(y, o["y_lengths"], "y")
     x, single, dtype = _read(x, "x")
-    y, single_y, _ = _read(y, "y")
+    y, single_y, dtype_y = _read(y, "y")
+    dtype = torch.promote_types(dtype, dtype_y)
     _check_device(x, y, o["device"])
     if n_grid == ALL and x.is_cuda:
         raise ValueError(EXACT_NEEDS_CPU)
@@ -136,7 +137,10 @@ def _stack(x: Any, lengths: Any, name: str) -> tuple[Any, Any]:
 
 def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} is not a tensor, but the other signal is: pass both in one kind.")
+        raise TypeError(
+            f"{name} is not a tensor, but the other signal is: pass two tensors, which are differentiated "
+            "through, or two arrays."
+        )
     if x.device.type not in ("cpu", "cuda"):
         raise TypeError(
             f"{name} is a tensor on {x.device}; tensors on the CPU and on NVIDIA GPUs are accepted."
@@ -150,7 +154,7 @@ def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
     single = x.ndim < 3
     if x.ndim == 1:
         x = x[:, None]
-    return (x[None] if single else x).double(), single, x.dtype
+    return (x[None] if single else x).double(), single, torch.promote_types(x.dtype, torch.float32)
 
 
 def _check_device(x: Tensor, y: Tensor, device: Any) -> None:
@@ -165,10 +169,11 @@ def _read_lengths(lengths: Any, like: Tensor, name: str) -> Tensor:
     n, longest = like.shape[:2]
     if lengths is None:
         return torch.full((n,), longest, dtype=torch.int64, device=like.device)
-    result = torch.as_tensor(lengths, dtype=torch.int64, device=like.device)
-    if result.shape not in ((), (n,)):
-        raise ValueError(f"{name} must be {n} integers, one for each signal. Got {lengths!r}.")
-    return result.expand(n)
+    result = torch.as_tensor(lengths, device=like.device)
+    is_integer = not (result.is_floating_point() or result.is_complex() or result.dtype is torch.bool)
+    if result.shape not in ((), (n,)) or not is_integer:
+        raise ValueError(_problem.wrong_lengths(name, n, lengths))
+    return result.to(torch.int64).expand(n)
 
 
 def _as_tensor(values: Any, like: Tensor, name: str) -> Tensor:

@@ -63,9 +63,11 @@ class DecDTW(torch.nn.Module):
         self, reg: float = 0.1, *, learn_reg: bool = False, mode: str = "endpoint", **options: Any
     ) -> None:
         super().__init__()
+        if isinstance(reg, Tensor) and reg.requires_grad:
+            raise ValueError(f"reg must be a number; learn_reg=True learns it. Got {reg!r}.")
         try:
             number = float(reg)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):
             raise ValueError(f"reg must be a number; `gdtw` takes one for each pair. Got {reg!r}.") from None
         if not math.isfinite(number) or number < 0 or (learn_reg and number == 0):
             raise ValueError(f"reg must be finite and >= 0, and > 0 to be learned. Got {reg!r}.")

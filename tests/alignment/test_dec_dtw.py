@@ -98,6 +98,8 @@ def test_state_and_copies():
 def test_bad_options():
     with pytest.raises(TypeError, match=r"unknown options \['gamma'\]"):
         DecDTW(gamma=1.0)
+    with pytest.raises(ValueError, match="learn_reg=True learns it"):
+        DecDTW(torch.nn.Parameter(torch.tensor(0.1)))
     with pytest.raises(ValueError, match="reg must be"):
         DecDTW(-1.0)
     with pytest.raises(ValueError, match="reg must be"):

@@ -249,3 +249,41 @@ def test_path_losses_by_hand():
         time_error(np.ones((3, 5)), np.ones((2, 5)))
     with pytest.raises(ValueError, match="times must increase"):
         time_error(t, t, times=t[::-1])
+    with pytest.raises(ValueError, match="truth must be made of numbers"):
+        time_error(t, "true")
+    with pytest.raises(ValueError, match="as many knots"):
+        time_error(t, 1.0)
+
+
+def test_path_losses_take_results_with_their_knots():
+    rng = np.random.default_rng(0)
+    x, y, times = rng.normal(size=(2, 30)), rng.normal(size=(2, 20)), np.sort(rng.random((2, 20)), axis=1)
+    for kind in (np.asarray, torch.tensor):
+        found = gdtw(kind(x[:, :, None]), kind(y[:, :, None]), y_times=kind(times), y_lengths=[20, 12])
+        truth = found.values + 0.1 * found.times
+        for loss in (time_error, time_deviation):
+            np.testing.assert_array_equal(loss(found, truth), loss(found.values, truth, times=found.times))
+            assert loss(found, truth)[1] != loss(found.values, truth)[1]  # whose knots would be spread evenly
+        for loss in (mean_alignment_error, max_alignment_error):
+            np.testing.assert_array_equal(loss(found, truth), loss(found.values, truth))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtypes(dtype):
+    x = torch.rand(20).to(dtype).requires_grad_()
+    found = gdtw(x, torch.rand(15).to(dtype))
+    wanted = torch.float64 if dtype is torch.float64 else torch.float32
+    assert found.values.dtype is found.times.dtype is found.objective.dtype is wanted
+    assert apply_warp(x, found).dtype is wanted
+    found.objective.backward()
+    assert x.grad.dtype is dtype
+    assert gdtw(x, torch.rand(15).double()).values.dtype is torch.float64
+
+
+@pytest.mark.parametrize("kind", [np.ones, torch.ones])
+def test_lengths_are_integers_one_for_each(kind):
+    with pytest.raises(ValueError, match="x_lengths must be one integer, as there is one signal"):
+        gdtw(kind((2, 40)), kind((2, 40)), x_lengths=[10, 20])
+    for lengths in ([1, 2, 3], [10.5, 20.0], [True, True]):
+        with pytest.raises(ValueError, match="x_lengths must be 2 integers, one for each signal"):
+            gdtw(kind((2, 40, 1)), kind((2, 40, 1)), x_lengths=lengths)
