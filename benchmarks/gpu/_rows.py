@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -214,3 +214,9 @@ def size(nbytes: float | None) -> str:
 def verdict(reached: bool | None) -> str:
     """Whether a target was reached, for a table."""
     return "" if reached is None else "yes" if reached else "**no**"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[str] = ()) -> list[str]:
+    """A table in Markdown: its columns are numbers, but for the first one and those with these heads."""
+    rule = ["---" if head == heads[0] or head in words else "---:" for head in heads]
+    return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]

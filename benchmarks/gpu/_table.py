@@ -69,8 +69,7 @@ def markdown(report: dict[str, Any], model: Model) -> str:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]
+    return _rows.table(heads, rows, words=heads)
 
 
 def _skipped(results: Results) -> list[str]:

@@ -16,18 +16,15 @@ clock under load, the host, and the few operations of torch. Writes kernel_model
 
 from __future__ import annotations
 
-import argparse
 import functools
-import importlib
-import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import _h200
 import _kernel_rows
 import _sass
-import model
 import numpy as np
-from _rows import seconds, size
+from _recorder import Recorder
+from _rows import seconds, size, table
 from sktime_sdtw.cuda_ext._pieces import in_pieces
 from sktime_sdtw.cuda_ext._signature_kernel import (
     LINEAR,
@@ -38,7 +35,6 @@ from sktime_sdtw.cuda_ext._signature_kernel import (
 )
 from sktime_sdtw.cuda_ext._signature_kernel_plan import windows_of
 
-HERE = Path(__file__).parent
 BEHIND = 64  # columns that a strip is behind the one above it
 DOWN, BACK = 12, 20  # multiply-adds of a column, of the sweep and of the way back
 BESIDE = 150  # instructions of a thread of `table` beside its products, for 16 increments
@@ -54,25 +50,16 @@ class Column(NamedTuple):
 @functools.cache
 def columns(entry: str, multiply_adds: int) -> tuple[Column, Column]:
     """A column of the loop with so many multiply-adds, and one for which an increment is loaded."""
-    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
-    binary, _ = compiler.compile_kernel(make_kernel_spec(entry, "float"), model.ARCHITECTURE)
-    blocks = _sass.kernel_blocks(_sass.disassemble(binary.code, _sass.find_disassembler()))
+    blocks, _ = _h200.compiled(make_kernel_spec(entry, "float"))
     ways = (("FFMA", multiply_adds), (r"FFMA|LDG\.E\.128", multiply_adds + 1))
-    plain, loading = (_sass.shortest_round(blocks, *way) for way in ways)
-    return Column(_clocks(plain), _sass.clocks_alone(plain)), Column(
-        _clocks(loading), _sass.clocks_alone(loading)
-    )
-
-
-def _clocks(code: list[_sass.Instruction]) -> float:
-    pipes = _sass.by_pipe(code)
-    busy = [model.PIPE_CLOCKS[pipe] * count for pipe, count in pipes.items() if pipe != "FMA"]
-    return float(max(len(code), pipes["FMA"] + pipes["IMAD"], *busy))
+    codes = [_sass.shortest_round(blocks, *way) for way in ways]
+    plain, loading = (Column(_h200.clocks(code), _sass.clocks_alone(code)) for code in codes)
+    return plain, loading
 
 
 def launch_seconds(spec: Any, values: dict[str, Any], row: _kernel_rows.Row) -> float:
     """Model time of a launch, in float32."""
-    entry, schedulers = spec.entry.removeprefix("signature_kernel_"), model.MULTIPROCESSORS * model.SCHEDULERS
+    entry, schedulers = spec.entry.removeprefix("signature_kernel_"), _h200.MULTIPROCESSORS * _h200.SCHEDULERS
     pairs, cells = int(values["n_pairs"]), (row.length - 1) ** 2
     if entry in ("sweep", "reverse"):
         strips = int(values["strip_end"]) - int(values["strip_begin"])
@@ -88,7 +75,7 @@ def launch_seconds(spec: Any, values: dict[str, Any], row: _kernel_rows.Row) -> 
         nodes = pairs * strips * width * 128 * 4
         moved = table if entry == "sweep" else 2 * table + 2 * nodes
         work = pairs * strips * busy / schedulers
-        return model.LAUNCH + max(work / model.CLOCK, alone / model.CLOCK, moved / model.BANDWIDTH)
+        return _h200.LAUNCH + max(work / _h200.CLOCK, alone / _h200.CLOCK, moved / _h200.BANDWIDTH)
     numbers = pairs * cells
     if entry == "table":
         # Products of 16 cells, of 25 points in two operations each, of a thread.
@@ -99,12 +86,12 @@ def launch_seconds(spec: Any, values: dict[str, Any], row: _kernel_rows.Row) -> 
     else:
         tiles = -(-row.length // 128) * 128 * row.length * -(-row.channels // 8) * 8 * 2
         clocks, moved = pairs * tiles / 32 * (2 if row.static == "linear" else 3), numbers * 8
-    return model.LAUNCH + max(clocks / schedulers / model.CLOCK, moved / model.BANDWIDTH)
+    return _h200.LAUNCH + max(clocks / schedulers / _h200.CLOCK, moved / _h200.BANDWIDTH)
 
 
 def plan(row: _kernel_rows.Row, time: Any = launch_seconds) -> dict[str, Any]:
     """What the engine does for a row, forward, and forward and backward."""
-    recorder = model.Recorder(0)
+    recorder = Recorder(0)
     points = row.static == "rbf"
     length = row.length - (not points)
     paths = [recorder.empty(row.count * length * row.channels, np.float32) for _ in range(2)]
@@ -139,6 +126,14 @@ def plan(row: _kernel_rows.Row, time: Any = launch_seconds) -> dict[str, Any]:
     return found
 
 
+HEADS = [
+    "workload, float32",
+    "model: forward",
+    "cells/s",
+    "model: forward and backward",
+    "launches",
+    "memory",
+]
 PAGE = """# Expected times of signature kernels: a model, not a measurement
 
 Written by `kernel_model.py`. **Nothing on this page was measured on a GPU.** It counts the instructions of
@@ -149,44 +144,24 @@ the compiled sweeps ({versions}, {architecture}) and assumes an H200: {multiproc
 A column of a warp, 128 cells, takes {down:.0f} clocks of a scheduler on the way down, {loading:.0f} where
 increments are loaded for it, and {back:.0f} on the way back.
 
-| workload, float32 | model: forward | cells/s | model: forward and backward | launches | memory |
-| --- | ---: | ---: | ---: | ---: | ---: |
 {workloads}
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=HERE, help="where the results go")
-    options = parser.parse_args()
+    options = _h200.parser(__doc__).parse_args()
     results, lines = [], []
     for row in _kernel_rows.ROWS:
         found = plan(row)
         results.append(found)
-        both, launches = (
-            [found["forward"], found["both"]],
-            [found["forward_launches"], found["both_launches"]],
-        )
-        cells = f"{row.cells(1) / both[0]:.1e}"
-        entries = [row.title, seconds(both[0]), cells, seconds(both[1]), f"{launches[0]}, {launches[1]}"]
-        lines.append(f"| {' | '.join([*entries, size(found['peak_bytes'])])} |")
-    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
+        cells = f"{row.cells(1) / found['forward']:.1e}"
+        launches = f"{found['forward_launches']}, {found['both_launches']}"
+        times = seconds(found["forward"]), cells, seconds(found["both"])
+        lines.append([row.title, *times, launches, size(found["peak_bytes"])])
     (plain, loading), (back, _) = columns("sweep", DOWN), columns("reverse", BACK)
-    page = PAGE.format(
-        versions="NVRTC {}.{}".format(*compiler.nvrtc_version()),
-        architecture=model.ARCHITECTURE,
-        multiprocessors=model.MULTIPROCESSORS,
-        clock=model.CLOCK / 1e9,
-        bandwidth=model.BANDWIDTH / 1e12,
-        down=plain.busy,
-        loading=loading.busy,
-        back=back.busy,
-        workloads="\n".join(lines),
-    )
-    (options.folder / "kernel_model.md").write_text(page)
-    (options.folder / "kernel_model.json").write_text(json.dumps({"rows": results}, indent=1) + "\n")
+    clocks = {"down": plain.busy, "loading": loading.busy, "back": back.busy}
+    workloads = "\n".join(table(HEADS, lines))
+    _h200.write(options.folder, "kernel_model", PAGE, results, workloads=workloads, **clocks)
 
 
 if __name__ == "__main__":

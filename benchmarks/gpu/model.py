@@ -23,38 +23,25 @@ contention for memory, the clock under load, and the host. Writes model.md and m
 
 from __future__ import annotations
 
-import argparse
 import functools
-import importlib
-import json
 import re
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+import _h200
 import _rows
 import _sass
 import numpy as np
+from _h200 import BANDWIDTH, CACHE, CLOCK, LAUNCH, MULTIPROCESSORS, PIPE_CLOCKS, REGISTERS, SCHEDULERS
+from _recorder import record
 from sktime_sdtw.cuda_ext import LEAST_GPU_WORK
 
 import sktime_sdtw as sdtw
 
-HERE = Path(__file__).parent
-ARCHITECTURE = "sm_90"
-
-# NVIDIA H200: multiprocessors, clock under load, schedulers and registers of a multiprocessor, memory.
-MULTIPROCESSORS, CLOCK, SCHEDULERS, REGISTERS, MEMORY = 132, 1.98e9, 4, 65536, 140 * 10**9
-# Clocks for which an instruction of a warp keeps the pipe of its scheduler; all four share that to memory.
-# Of a tensor core's 16 x 8 x 8 in 11 bits, 8: half of the peak that is published, which only wgmma reaches.
-PIPE_CLOCKS = {"FMA": 1, "IMAD": 2, "ALU": 2, "MUFU": 8, "FP64": 2, "memory": 4, "tensor": 8}
-PIPE_CLOCKS |= {"uniform": 1, "control": 0}
-BANDWIDTH, CACHE = 4.8e12, 50 * 10**6  # bytes a second of the memory, bytes of the second-level cache
 CELLS_OF_WARP = 32 * 32  # of tensor_table
 PRODUCT_STEPS, PRODUCT_WARPS = 16, 8  # steps between barriers of products.cu, and warps of a block
 SAID = 4  # steps until the next strip is told of them
-LAUNCH = 3e-6  # seconds between kernels that wait for each other on a stream: an assumption
 
 # From how much work on a GPU is faster than CORES cores. Measured, on cores of an AMD EPYC: cells of one
 # feature that a core fills in a second, and seconds of Python of a call on arrays, with a driver that does
@@ -62,97 +49,6 @@ LAUNCH = 3e-6  # seconds between kernels that wait for each other on a stream: a
 CORES, CORE_RATE, HOST = 8, 5.3e9, 0.25e-3
 COPY, BUS = 25e-6, 25e9
 SMALL = _rows.Row("small", "35×35 of 128", 35, 35, 128, 128)
-
-
-# --- a stand-in for a GPU
-
-
-class Held:
-    """A buffer that holds nothing but its size."""
-
-    def __init__(self, recorder: Recorder, count: int, dtype: Any) -> None:
-        self.dtype, self.count = np.dtype(dtype), int(count)
-        self.nbytes = self.count * self.dtype.itemsize
-        self.pointer = 256
-        recorder.take(self.nbytes)
-        weakref.finalize(self, recorder.take, -self.nbytes)
-
-
-class Recorder:
-    """A `Runtime` that computes nothing: all results are zeros, all pairs of one method."""
-
-    multiprocessors = MULTIPROCESSORS
-    capability = (9, 0)
-
-    def __init__(self, method: int) -> None:
-        self.method = method
-        self.launches: list[tuple[Any, int, int, dict[str, Any]]] = []
-        self.held = self.peak = self.clears = 0
-
-    def take(self, nbytes: int) -> None:
-        """More bytes are held, or fewer."""
-        self.held += nbytes
-        self.peak = max(self.peak, self.held)
-
-    def free_memory(self) -> int:
-        """As in `Runtime`."""
-        return MEMORY - self.held
-
-    def empty(self, count: int, dtype: Any) -> Held:
-        """As in `Runtime`."""
-        return Held(self, count, dtype)
-
-    def zeros(self, count: int, dtype: Any) -> Held:
-        """As in `Runtime`."""
-        self.clears += 1
-        return self.empty(count, dtype)
-
-    def upload(self, array: Any) -> Held:
-        """As in `Runtime`."""
-        return Held(self, array.size, array.dtype)
-
-    constant = upload
-
-    def download(self, buffer: Held, shape: tuple[int, ...], out: Any = None) -> Any:
-        """As in `Runtime`."""
-        result = np.zeros(shape, buffer.dtype) if out is None else out
-        result[...] = 0
-        if shape == (5,):  # which methods there are
-            result[self.method] = 1
-        return result
-
-    def prepare(self, specs: Any) -> None:
-        """As in `Runtime`."""
-
-    def launch(self, spec: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-        """As in `Runtime`."""
-        given = dict(zip(_parameters(spec), arguments, strict=True))
-        values = {name: value for name, value in given.items() if isinstance(value, np.generic)}
-        values["keeps"] = given.get("keep_m") is not None and spec.entry == "sweep"
-        self.launches.append((spec, blocks, threads, values))
-
-
-@functools.cache
-def _parameters(spec: Any) -> tuple[str, ...]:
-    found = re.search(
-        rf"KERNEL void\s+(?:\w+(?:\([\w, ]+\))?\s+)?{spec.entry}\((.*?)\)\s*{{",
-        spec.source(),
-        re.DOTALL,
-    )
-    assert found, spec.entry
-    return tuple(re.findall(r"(\w+)\s*(?:,|$)", found[1]))
-
-
-def record(call: Callable[[], Any], method: int = 0) -> Recorder:
-    """What the engine would do for a call of which all pairs are computed by one method (0 soft, 2 hard)."""
-    engine = importlib.import_module("sktime_sdtw._engine")
-    recorder, routed = Recorder(method), engine._runtimes
-    engine._runtimes = lambda device, work: [recorder]
-    try:
-        call()
-    finally:
-        engine._runtimes = routed
-    return recorder
 
 
 # --- kernels
@@ -173,7 +69,7 @@ class Kernel:
     @property
     def clocks(self) -> int:
         """Of a scheduler with enough warps, for a step."""
-        return clocks_of(self.slots, self.pipes)
+        return _h200.clocks_of(self.slots, self.pipes)
 
     @property
     def bound(self) -> str:
@@ -192,21 +88,12 @@ class Kernel:
         return MULTIPROCESSORS * min(64, REGISTERS // (-(-self.registers // 8) * 8 * 32) // 4 * 4)
 
 
-def clocks_of(slots: int, pipes: Mapping[str, int]) -> int:
-    """Of a scheduler with enough warps."""
-    busy = {pipe: PIPE_CLOCKS[pipe] * count for pipe, count in pipes.items()}
-    busy["FMA"] = busy.get("FMA", 0) + pipes.get("IMAD", 0)
-    return max(slots, *busy.values())
-
-
 @functools.cache
 def examine(spec: Any, keeps: bool = False) -> Kernel | None:
     """Compile, disassemble and count; None for the small kernels beside. `keeps`: tiles, for a gradient."""
-    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
     if spec.entry not in ("sweep", "reverse", "table", "tensor_table", "products"):
         return None
-    binary, log = compiler.compile_kernel(spec, ARCHITECTURE)
-    blocks = _sass.kernel_blocks(_sass.disassemble(binary.code, _sass.find_disassembler()))
+    blocks, taken = _h200.compiled(spec)
     defines = dict(spec.defines)
     double, hard = defines["REAL"] == "double", defines["HARD"] == "1"
     once = staged = 0
@@ -226,8 +113,8 @@ def examine(spec: Any, keeps: bool = False) -> Kernel | None:
                 _sass.shortest_round(blocks, counted, needed)
                 for counted, needed in (("BAR.RED|LDG", 1 + loads), ("BAR.RED|LDG|STS", 1 + 2 * moved))
             ]
-            once, staged = (clocks_of(len(way), _sass.by_pipe(way)) for way in ways)
-            staged -= once + clocks_of(len(code), _sass.by_pipe(code))
+            once, staged = map(_h200.clocks, ways)
+            staged -= once + _h200.clocks(code)
     else:
         cells = int(defines["TILE_ROWS"]) * int(defines["TILE_COLS"])
         # What marks a cell: its exponential (in double: the polynomial's), or the minimum of a hard one.
@@ -249,7 +136,7 @@ def examine(spec: Any, keeps: bool = False) -> Kernel | None:
         dict(_sass.by_pipe(code)),
         _sass.clocks_alone(code),
         units,
-        compiler.read_resources(log).registers,
+        taken.registers,
         once,
         staged,
     )
@@ -448,7 +335,7 @@ def name_of(spec: Any) -> str:
 def kernel_lines(specs: Sequence[Any]) -> list[str]:
     """The table of kernels."""
     heads = ["kernel", "registers", "slots", *_sass.PIPES, "bound by", "clocks", "clocks alone", "10⁹/s"]
-    lines = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1)]
+    rows = []
     for spec, keeps in specs:
         kernel = examine(spec, keeps)
         if kernel is None:
@@ -463,8 +350,8 @@ def kernel_lines(specs: Sequence[Any]) -> list[str]:
             f"{kernel.alone / kernel.units:.1f}",
             billions(kernel.rate),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        rows.append(cells)
+    return _rows.table(heads, rows)
 
 
 PAGE = """# Expected figures: a model, not a measurement
@@ -500,12 +387,11 @@ def billions(rate: float) -> str:
     return f"{rate / 1e9:,.0f}" if rate >= 1e11 else f"{rate / 1e9:.3g}"
 
 
-def page(results: list[dict[str, Any]], specs: Sequence[Any], versions: str) -> str:
-    """model.md."""
+def workload_lines(results: list[dict[str, Any]]) -> list[str]:
+    """The table of workloads."""
     heads = ["workload", "model: time", "10⁹ cells/s", "launches", "memory", "must reach", "measured"]
-    lines = [f"| {' | '.join(heads)} |", "| --- | ---: | ---: | ---: | ---: | --- | --- |"]
-    for result in results:
-        cells = [
+    rows = [
+        [
             f"training, {result['title']}" if result["name"].startswith("training") else result["title"],
             _rows.seconds(result["seconds"]),
             billions(result["cells"] / result["seconds"]),
@@ -514,24 +400,14 @@ def page(results: list[dict[str, Any]], specs: Sequence[Any], versions: str) -> 
             _rows.TARGETS.get(result["name"], ""),
             "",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return PAGE.format(
-        versions=versions,
-        architecture=ARCHITECTURE,
-        multiprocessors=MULTIPROCESSORS,
-        clock=CLOCK / 1e9,
-        kernels="\n".join(kernel_lines(specs)),
-        workloads="\n".join(lines),
-        threshold=threshold_text(),
-    )
+        for result in results
+    ]
+    return _rows.table(heads, rows, words=heads[-2:])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _h200.parser(__doc__)
     parser.add_argument("--only", nargs="+", metavar="ROW", help="names of rows")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where model.md and model.json go")
     options = parser.parse_args()
     rows = [row for row in _rows.ROWS if row.modelled and (not options.only or row.name in options.only)]
     results, specs = [], {}
@@ -539,11 +415,10 @@ def main() -> None:
         found, used = workload(row)
         results.append(found)
         specs |= dict.fromkeys(used)
-        print(f"{row.name}: {_rows.seconds(results[-1]['seconds'])} {results[-1]['parts']}", flush=True)
-    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
-    versions = "NVRTC {}.{}".format(*compiler.nvrtc_version())
-    (options.folder / "model.md").write_text(page(results, list(specs), versions))
-    (options.folder / "model.json").write_text(json.dumps({"rows": results}, indent=1) + "\n")
+        print(f"{row.name}: {_rows.seconds(found['seconds'])} {found['parts']}", flush=True)
+    parts = {"kernels": kernel_lines(list(specs)), "workloads": workload_lines(results)}
+    joined = {name: "\n".join(lines) for name, lines in parts.items()}
+    _h200.write(options.folder, "model", PAGE, results, threshold=threshold_text(), **joined)
 
 
 if __name__ == "__main__":

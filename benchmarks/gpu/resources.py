@@ -23,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
+from _rows import table  # noqa: E402
 from cuda_variants import (  # noqa: E402
     ARCHITECTURES,
     BUDGETS,
@@ -77,14 +78,6 @@ def brief(found: Resources) -> str:
     return f"{found.registers}+{found.spill_stores}" if found.spill_stores else str(found.registers)
 
 
-def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
-    yield ""
-    yield f"| {' | '.join(head)} |"
-    yield f"| --- |{' ---: |' * (len(head) - 1)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
 def typical_lines() -> Iterator[str]:
     """What typical variants take."""
     yield INTRODUCTION.format(version=".".join(map(str, nvrtc_version()))).rstrip()
@@ -98,6 +91,7 @@ def typical_lines() -> Iterator[str]:
                 *(str(number) for number in (shown.stack, shown.shared, warps(spec, shown.registers))),
             ]
         )
+    yield ""
     yield from table(["", "kernel", *ARCHITECTURES, "thread's memory", "shared", "warps"], rows)
 
 
@@ -158,6 +152,7 @@ class Product:
             for (entry, real), allowed in BUDGETS.items()
             if (entry, real) in self.most
         ]
+        yield ""
         yield from table(["kernel", "arithmetic", "registers", "spilled bytes", "shared bytes"], rows)
 
 

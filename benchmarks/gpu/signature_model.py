@@ -1,4 +1,4 @@
-"""Expected times of signatures on an H200, as a MODEL, as model.py makes it for Soft-DTW. Needs no GPU.
+"""Expected times of signatures on an H200, as a MODEL, as _h200.py makes it for Soft-DTW. Needs no GPU.
 
     python benchmarks/gpu/signature_model.py
 
@@ -14,22 +14,19 @@ and the host. Writes signature_model.md and signature_model.json.
 
 from __future__ import annotations
 
-import argparse
 import functools
-import importlib
-import json
-from pathlib import Path
 from typing import Any
 
+import _h200
 import _sass
 import _signature_rows
-import model
 import numpy as np
-from _rows import seconds, size
+from _h200 import clocks
+from _recorder import Recorder
+from _rows import seconds, size, table
 from sktime_sdtw.cuda_ext import _signature_plan
 from sktime_sdtw.cuda_ext._signatures import PathBatch, SignatureEngine
 
-HERE = Path(__file__).parent
 WARPS = 64  # most of a multiprocessor
 SHARED = 227 * 1024
 
@@ -37,24 +34,15 @@ SHARED = 227 * 1024
 @functools.cache
 def examine(spec: Any) -> tuple[list[list[_sass.Instruction]], Any]:
     """The innermost loops of a compiled kernel, and what it takes."""
-    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
-    binary, log = compiler.compile_kernel(spec, model.ARCHITECTURE)
-    blocks = _sass.kernel_blocks(_sass.disassemble(binary.code, _sass.find_disassembler()))
+    blocks, taken = _h200.compiled(spec)
     back = [(to, k) for k, nexts in enumerate(_sass.successors(blocks)) for to in nexts if to <= k]
     inner = [a for a in back if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in back)]
     loops = [[i for block in blocks[to : k + 1] for i in block.code] for to, k in inner]
-    return loops, compiler.read_resources(log)
+    return loops, taken
 
 
 def _count(code: list[_sass.Instruction], name: str) -> int:
     return sum(i.name == name for i in code)
-
-
-def clocks(code: list[_sass.Instruction]) -> float:
-    """Of a scheduler with enough warps."""
-    pipes = _sass.by_pipe(code)
-    busy = [model.PIPE_CLOCKS[pipe] * count for pipe, count in pipes.items() if pipe != "FMA"]
-    return float(max(len(code), pipes["FMA"] + pipes["IMAD"], *busy))
 
 
 def multiply_adds(layout: _signature_plan.Layout) -> int:
@@ -102,42 +90,42 @@ def _layout(spec: Any) -> _signature_plan.Layout:
 def resident_blocks(spec: Any, threads: int) -> int:
     """Blocks of a multiprocessor."""
     _, taken = examine(spec)
-    by_registers = model.REGISTERS // (-(-taken.registers // 8) * 8 * threads)
+    by_registers = _h200.REGISTERS // (-(-taken.registers // 8) * 8 * threads)
     by_shared = SHARED // (taken.shared + 1024) if taken.shared else WARPS
     return max(1, min(by_registers, by_shared, WARPS * 32 // threads))
 
 
 def launch_seconds(spec: Any, blocks: int, threads: int, values: dict[str, Any], itemsize: int) -> float:
     """Model time of a launch."""
-    schedulers = model.MULTIPROCESSORS * model.SCHEDULERS
+    schedulers = _h200.MULTIPROCESSORS * _h200.SCHEDULERS
     if spec.entry in ("signature", "signature_reverse", "signature_stream_reverse"):
         layout, chunk = _layout(spec), int(values["chunk_steps"])
-        waves = -(-blocks // (resident_blocks(spec, threads) * model.MULTIPROCESSORS))
-        most = waves * resident_blocks(spec, threads) * model.MULTIPROCESSORS
+        waves = -(-blocks // (resident_blocks(spec, threads) * _h200.MULTIPROCESSORS))
+        most = waves * resident_blocks(spec, threads) * _h200.MULTIPROCESSORS
         each = sum(step_clocks(spec, values).values())
         # The last wave takes as long as a full one where it is more than half of that.
         full = most if blocks > 0.5 * most else blocks
-        busy = full * threads / 32 * chunk * each / schedulers / model.CLOCK
+        busy = full * threads / 32 * chunk * each / schedulers / _h200.CLOCK
         rows = int(values["n_rows"]) * int(values["chunks"])
         read = rows * chunk * layout.channels * itemsize * layout.parts
         words = _signature_plan.count_words(layout.channels, layout.depth) * itemsize
         stream = dict(spec.defines).get("STREAM") == "1" or spec.entry == "signature_stream_reverse"
         moved = read + rows * words * (chunk if stream else 1)
-        return model.LAUNCH + max(busy, moved / model.BANDWIDTH)
+        return _h200.LAUNCH + max(busy, moved / _h200.BANDWIDTH)
     if spec.entry.startswith("signature_product"):
         numbers = int(values["n_rows"]) * int(values["count_out"]) * int(values["out_words"])
         terms = 40 + 12 * _signature_plan.MOST_DEPTH / 4  # instructions of a number, about
-        busy = numbers / 32 * terms / schedulers / model.CLOCK
-        return model.LAUNCH + max(busy, 5 * numbers * itemsize / model.BANDWIDTH)
+        busy = numbers / 32 * terms / schedulers / _h200.CLOCK
+        return _h200.LAUNCH + max(busy, 5 * numbers * itemsize / _h200.BANDWIDTH)
     numbers = blocks * threads
-    return model.LAUNCH + max(
-        100 * numbers / 32 / schedulers / model.CLOCK, 3 * numbers * itemsize / model.BANDWIDTH
+    return _h200.LAUNCH + max(
+        100 * numbers / 32 / schedulers / _h200.CLOCK, 3 * numbers * itemsize / _h200.BANDWIDTH
     )
 
 
 def plan(row: _signature_rows.Row, time: Any = None) -> tuple[dict[str, Any], list[Any]]:
     """What the engine does for a row, forward and backward, and its kernels; `time`: of a launch."""
-    recorder = model.Recorder(0)
+    recorder = Recorder(0)
     engine = SignatureEngine(recorder, np.float32)
     points = recorder.empty(row.batch * row.length * row.channels, np.float32)
     windows = None
@@ -177,6 +165,17 @@ def kernel_rows(specs: dict[Any, None]) -> list[list[str]]:
     return rows
 
 
+PARTS = "clocks of a step, by parts"
+KERNEL_HEADS = ["kernel", "registers", "numbers of a thread", "threads of a unit", PARTS, "together"]
+WORKLOAD_HEADS = [
+    "workload",
+    "model: forward",
+    "model: backward",
+    "launches",
+    "memory",
+    "must reach",
+    "measured",
+]
 PAGE = """# Expected times of signatures: a model, not a measurement
 
 Written by `signature_model.py`. **Nothing on this page was measured on a GPU.** It counts the instructions of
@@ -188,8 +187,6 @@ the compiled kernels ({versions}, {architecture}) and assumes an H200: {multipro
 
 Clocks of a scheduler that a warp takes for a step of its paths; a unit is a chunk of a path.
 
-| kernel | registers | numbers of a thread | threads of a unit | clocks of a step, by parts | together |
-| --- | ---: | ---: | ---: | --- | ---: |
 {kernels}
 
 ## Workloads
@@ -197,18 +194,24 @@ Clocks of a scheduler that a warp takes for a step of its paths; a unit is a chu
 float32; backward alone, given the forward result. Memory is what the engine holds at once for both, points
 and results included.
 
-| workload | model: forward | model: backward | launches | memory | must reach | measured |
-| --- | ---: | ---: | ---: | ---: | --- | --- |
 {workloads}
 """
 
 
+def workload_rows(results: list[dict[str, Any]]) -> list[list[str]]:
+    """A line for each row of the benchmark."""
+    rows = []
+    for found in results:
+        most = _signature_rows.MOST_SECONDS.get(found["name"])
+        must = " / ".join(f"≤ {seconds(limit)}" for limit in most) if most else ""
+        launches = f"{found['forward_launches']} + {found['backward_launches']}"
+        times = seconds(found["forward"]), seconds(found["backward"])
+        rows.append([found["title"], *times, launches, size(found["peak_bytes"]), must, ""])
+    return rows
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=HERE, help="where the results go")
-    options = parser.parse_args()
+    options = _h200.parser(__doc__).parse_args()
     results, specs = [], {}
     for row in _signature_rows.ROWS:
         if row.log:
@@ -217,25 +220,10 @@ def main() -> None:
         results.append(found)
         specs |= dict.fromkeys(used)
         print(f"{row.name}: {seconds(found['forward'])} {seconds(found['backward'])}", flush=True)
-    lines = []
-    for found in results:
-        most = _signature_rows.MOST_SECONDS.get(found["name"])
-        must = " / ".join(f"≤ {seconds(limit)}" for limit in most) if most else ""
-        cells = [found["title"], seconds(found["forward"]), seconds(found["backward"])]
-        cells += [f"{found['forward_launches']} + {found['backward_launches']}", size(found["peak_bytes"])]
-        lines.append(f"| {' | '.join([*cells, must, ''])} |")
-    compiler = importlib.import_module("sktime_sdtw.cuda_ext._compile")
-    page = PAGE.format(
-        versions="NVRTC {}.{}".format(*compiler.nvrtc_version()),
-        architecture=model.ARCHITECTURE,
-        multiprocessors=model.MULTIPROCESSORS,
-        clock=model.CLOCK / 1e9,
-        bandwidth=model.BANDWIDTH / 1e12,
-        kernels="\n".join(f"| {' | '.join(row)} |" for row in kernel_rows(specs)),
-        workloads="\n".join(lines),
-    )
-    (options.folder / "signature_model.md").write_text(page)
-    (options.folder / "signature_model.json").write_text(json.dumps({"rows": results}, indent=1) + "\n")
+    kernels = table(KERNEL_HEADS, kernel_rows(specs), words=[PARTS])
+    workloads = table(WORKLOAD_HEADS, workload_rows(results), words=WORKLOAD_HEADS[-2:])
+    parts = {"kernels": "\n".join(kernels), "workloads": "\n".join(workloads)}
+    _h200.write(options.folder, "signature_model", PAGE, results, **parts)
 
 
 if __name__ == "__main__":

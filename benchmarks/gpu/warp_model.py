@@ -17,16 +17,15 @@ input, the host, and the clock under load. Writes warp_model.md and warp_model.j
 from __future__ import annotations
 
 import ctypes
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import _h200
 import _warp_rows
-import model
 import numpy as np
-from _rows import seconds
+from _rows import seconds, table
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
@@ -340,47 +339,48 @@ def expected(row: _warp_rows.Row) -> dict[str, Any]:
     counts = [count(row, pair) for pair in range(min(row.batch, PAIRS))]
     clocks = np.array([turn.clocks for turn in COUNTED])
     chain, by_warps = max(counts, key=lambda one: float(one[0] @ clocks))
-    parts = {turn.what: n * turn.clocks / model.CLOCK for turn, n in zip(COUNTED, chain, strict=True)}
+    parts = {turn.what: n * turn.clocks / _h200.CLOCK for turn, n in zip(COUNTED, chain, strict=True)}
     slots = sum(n * turn.slots for turn, n in zip(COUNTED, by_warps, strict=True))
-    resident = min(_gdtw.RESIDENT, -(-row.batch // model.MULTIPROCESSORS))
-    busy = resident * slots / model.SCHEDULERS / model.CLOCK
+    resident = min(_gdtw.RESIDENT, -(-row.batch // _h200.MULTIPROCESSORS))
+    busy = resident * slots / _h200.SCHEDULERS / _h200.CLOCK
     # The gradient: a system and two sums along the knots, by one thread each, and some work on every feature.
     knots = row.length
     backward = knots * (3 * LOAD + 2 * DIVISION + 12 * DOUBLE) + 2 * knots * (2 * LOAD + 3 * DOUBLE)
     backward += 2 * knots / _gdtw.THREADS * row.features * (4 * LOAD + 2 * DIVISION + 40 * DOUBLE)
-    waves = -(-row.batch // (_gdtw.RESIDENT * model.MULTIPROCESSORS))
+    waves = -(-row.batch // (_gdtw.RESIDENT * _h200.MULTIPROCESSORS))
     forward = waves * max(sum(parts.values()), busy)
     largest = sorted(parts, key=lambda name: -parts[name])[:3]
     return {
         "name": row.name,
         "title": row.title,
-        "forward": forward + model.LAUNCH,
-        "both": forward + waves * backward / model.CLOCK + 2 * model.LAUNCH,
+        "forward": forward + _h200.LAUNCH,
+        "both": forward + waves * backward / _h200.CLOCK + 2 * _h200.LAUNCH,
         "busy": waves * busy,
         "largest": {name: parts[name] for name in largest},
     }
 
 
+HEADS = ["", "forward", "forward and backward", "issue alone", "of which"]
+PAGE = """# Expected times of warps on an H200: a model
+
+Written by `warp_model.py`, which says how. **Nothing here was measured on a GPU.** To be reached:
+5 ms forward and backward for B = 256, L = 512, D = 16.
+
+{workloads}
+"""
+
+
 def main() -> None:
     """Write the model of all rows with an exact sweep."""
+    options = _h200.parser(__doc__).parse_args()
     rows = [expected(row) for row in _warp_rows.ROWS if not row.name.endswith("cubic")]
-    lines = [
-        "# Expected times of warps on an H200: a model",
-        "",
-        "Written by `warp_model.py`, which says how. **Nothing here was measured on a GPU.** To be reached:",
-        "5 ms forward and backward for B = 256, L = 512, D = 16.",
-        "",
-        "| | forward | forward and backward | issue alone | of which |",
-        "| --- | ---: | ---: | ---: | --- |",
-    ]
+    lines = []
     for row in rows:
         parts = ", ".join(f"{name} {seconds(value)}" for name, value in row["largest"].items())
-        times = " | ".join(seconds(row[name]) for name in ("forward", "both", "busy"))
-        lines.append(f"| {row['title']} | {times} | {parts} |")
-    (HERE / "warp_model.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = json.dumps({"what": "a model, not measured", "rows": rows}, indent=1)
-    (HERE / "warp_model.json").write_text(text + "\n", encoding="utf-8")
-    print("\n".join(lines))
+        lines.append([row["title"], *(seconds(row[name]) for name in ("forward", "both", "busy")), parts])
+    workloads = "\n".join(table(HEADS, lines, words=HEADS[-1:]))
+    print(workloads)
+    _h200.write(options.folder, "warp_model", PAGE, rows, workloads=workloads)
 
 
 if __name__ == "__main__":
