@@ -92,9 +92,10 @@ template <class T> struct Parts {
             else
                 points += d;
             const Index length = paths.lengths ? paths.lengths[path] - (paths.basepoints ? 0 : 1) : paths.steps();
-            g.before[l] = from > 0 ? points + (from - 1) * d : before;
-            g.points[l] = points + from * d;
             g.steps[l] = std::clamp<Index>(length - from, 0, to - from);
+            // Nothing is read behind the end of a path: anything may stand there.
+            g.before[l] = g.steps[l] == 0 ? nullptr : from > 0 ? points + (from - 1) * d : before;
+            g.points[l] = points + from * d;
             g.longest = std::max(g.longest, g.steps[l]);
             g.rows[l] = to - from;
             g.initial[l] = initial && piece == 0 ? initial + path * words : nullptr;

@@ -55,7 +55,7 @@ def check_path(path: Any, ops: ModuleType, *, basepoint: bool) -> Any:
     least = 1 if basepoint else 2
     if path.shape[-2] < least:
         raise ValueError(
-            f"path must have at least {least} point(s) {'beside a basepoint' if basepoint else ''}. "
+            f"path must have at least {'one point beside a basepoint' if basepoint else 'two points'}. "
             f"Got the shape {tuple(path.shape)}."
         )
     return path
@@ -77,7 +77,7 @@ def check_lengths(lengths: Any, path: Any, ops: ModuleType, *, least: int) -> An
         return None
     hidden = ops.is_hidden(lengths)
     values = ops.host_index(lengths) if hidden else ops.to_numpy(lengths)
-    if not hidden and values.dtype.kind not in "iu":
+    if not hidden and values.size and values.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers. Got {values.dtype}.")
     if tuple(values.shape) != tuple(path.shape[:-2]):
         raise ValueError(f"lengths must have the shape {tuple(path.shape[:-2])}. Got {tuple(values.shape)}.")
@@ -148,6 +148,13 @@ def treat_nan(path: Any, policy: str, lengths: Any, ops: ModuleType) -> Any:
         return path
     if policy == "skip":
         missing = ops.expand(missing.any(-1)[..., None], path.shape)
-    if not hidden and bool(missing.all(-2).any()):
+    if not hidden and _any_without_number(missing, lengths, ops):
         raise ValueError("path has a channel or a path without any number.")
     return ops.last_known(path, missing)
+
+
+def _any_without_number(missing: Any, lengths: Any, ops: ModuleType) -> bool:
+    """Whether all of the points that count are missing, in any channel of any path."""
+    if lengths is None:
+        return bool(missing.all(-2).any())
+    return bool((missing.sum(-2) == ops.index(lengths, missing)[..., None]).any())

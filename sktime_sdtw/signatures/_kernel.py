@@ -318,10 +318,11 @@ def _split(params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict
 
 def _mean(gram: Any, name: str, unbiased: bool) -> Any:
     n = gram.shape[-1]
+    if n < 1 + unbiased:
+        least = "two paths, to compare different ones" if unbiased else "one path"
+        raise ValueError(f"{name} must have at least {least}. Got {n}.")
     if not unbiased:
         return gram.mean((-2, -1))
-    if n < 2:
-        raise ValueError(f"{name} must have at least two paths, to compare different ones. Got {n}.")
     return (gram.sum((-2, -1)) - gram.diagonal(0, -2, -1).sum(-1)) / (n * (n - 1))
 
 

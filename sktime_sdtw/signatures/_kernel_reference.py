@@ -54,9 +54,9 @@ def _goursat(g: Tensor, refinement: tuple[int, int]) -> Tensor:
     p, q = 2 ** refinement[0], 2 ** refinement[1]
     g = g.repeat_interleave(p, -2).repeat_interleave(q, -1) / (p * q)
     n, m = g.shape[-2:]
-    ones = g.new_ones(*g.shape[:-2], n + 1)
     if n == 0 or m == 0:
-        return ones[..., 0]
+        return 1 + g.sum((-1, -2))  # 1, which is differentiated like any other value
+    ones = g.new_ones(*g.shape[:-2], n + 1)
     # Cell (i, j) is needed on anti-diagonal i + j; where there is none, g = 0 leaves the values as they are.
     row = torch.arange(n, device=g.device)[:, None]
     column = torch.arange(n + m - 1, device=g.device) - row

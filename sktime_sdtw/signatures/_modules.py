@@ -44,9 +44,29 @@ class Signature(nn.Module):
         self.inverse = inverse
         self.scalar_term = scalar_term
 
-    def forward(self, path: Tensor, basepoint: Any = False, initial: Tensor | None = None) -> Tensor:
-        """Signature of a path (..., length, channels)."""
-        return signature(path, self.depth, self.stream, basepoint, self.inverse, initial, self.scalar_term)
+    def forward(
+        self,
+        path: Tensor,
+        basepoint: Any = False,
+        initial: Tensor | None = None,
+        *,
+        lengths: Any = None,
+        windows: Any = None,
+        nan_policy: str = "propagate",
+    ) -> Tensor:
+        """Signature of a path (..., length, channels), and further arguments of `signature`."""
+        return signature(
+            path,
+            self.depth,
+            self.stream,
+            basepoint,
+            self.inverse,
+            initial,
+            self.scalar_term,
+            lengths=lengths,
+            windows=windows,
+            nan_policy=nan_policy,
+        )
 
     def extra_repr(self) -> str:
         """Describe the arguments."""
@@ -83,9 +103,27 @@ class LogSignature(nn.Module):
         self.inverse = inverse
         self.mode = check_mode(mode)
 
-    def forward(self, path: Tensor, basepoint: Any = False) -> Tensor:
-        """Log-signature of a path (..., length, channels)."""
-        return logsignature(path, self.depth, self.stream, basepoint, self.inverse, self.mode)
+    def forward(
+        self,
+        path: Tensor,
+        basepoint: Any = False,
+        *,
+        lengths: Any = None,
+        windows: Any = None,
+        nan_policy: str = "propagate",
+    ) -> Tensor:
+        """Log-signature of a path (..., length, channels), and further arguments of `logsignature`."""
+        return logsignature(
+            path,
+            self.depth,
+            self.stream,
+            basepoint,
+            self.inverse,
+            self.mode,
+            lengths=lengths,
+            windows=windows,
+            nan_policy=nan_policy,
+        )
 
     def prepare(self, in_channels: int) -> None:
         """Compute what depends on the number of channels, so that the first call is as fast as the others."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import check_array, check_same, operators, with_scalar
+from ._arguments import check_array, check_lengths, check_same, operators, with_scalar
 from ._blocks import BlockTree
 from ._logsignature import check_mode, signature_to_logsignature
 from ._words import check_depth, logsignature_channels, signature_channels
@@ -28,6 +28,8 @@ class Path:
         Whether `path` gives the points back.
     scalar_term : bool, default=False
         Put the constant 1 in front of signatures.
+    lengths : array of int of shape (...), default=None
+        How many points of each path count. After them it stands still, until points are appended.
 
     Attributes
     ----------
@@ -65,9 +67,14 @@ class Path:
         basepoint: Any = False,
         remember_path: bool = True,
         scalar_term: bool = False,
+        *,
+        lengths: Any = None,
     ) -> None:
         ops = operators(path, basepoint)
         path = self._check(path, ops)
+        if lengths is not None:
+            last = check_lengths(lengths, path, ops, least=1)[..., None] - 1
+            path = ops.take_points(path, ops.host_index(np.arange(path.shape[-2])).clip(max=last))
         self.depth = check_depth(depth)
         self.remember_path = bool(remember_path)
         self.scalar_term = bool(scalar_term)

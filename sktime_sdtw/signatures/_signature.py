@@ -57,7 +57,8 @@ def signature(
         Not with stream, basepoint or initial.
     nan_policy : {"propagate", "raise", "ffill", "skip"}, default="propagate"
         "ffill" puts the last number of the channel in the place of NaN, "skip" leaves points out that have
-        any NaN. NaN before the first number is replaced by that.
+        any NaN: the point before stands in their place, so that streams and windows count all points. What is
+        missing before the first number, or the first point, is replaced by that.
     n_jobs : int, default=None
         Number of threads for NumPy arrays: None is 1, -1 all. For tensors, ``torch.get_num_threads()``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -82,6 +82,8 @@ def transform_path(
     path = check_array(path, "path", ops)
     if path.ndim < 2 or 0 in path.shape[-2:]:
         raise ValueError(f"path must have the shape (..., length, channels). Got {tuple(path.shape)}.")
+    if not isinstance(transforms, Iterable):
+        raise TypeError(f"transforms must be a str or a sequence of str. Got {transforms!r}.")
     chosen = [transforms] if isinstance(transforms, str) else list(transforms)
     unknown = [name for name in chosen if name not in TRANSFORMS]
     if unknown:

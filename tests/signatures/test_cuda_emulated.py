@@ -171,6 +171,21 @@ def test_windows_through_the_public_function():
         np.testing.assert_allclose(signature(x, 3, windows=b), signature(x.numpy(), 3, windows=a), atol=1e-14)
 
 
+def test_windows_behind_the_end_of_a_path():
+    x, lengths = numbers(3, 30, 2), np.array([30, 2, 9])
+    of_each = np.array([[[20, 25], [0, 3]], [[0, 30], [28, 30]], [[9, 12], [3, 20]]])
+    for end, row in zip(lengths, x, strict=True):
+        row[end:] = torch.nan
+    for windows in (("sliding", 5, 2), ("expanding", 4, 3), ("dyadic", 3), [[0, 5], [4, 30]], of_each):
+        leaf = x.clone().requires_grad_()
+        found = signature(leaf, 3, windows=windows, lengths=lengths)
+        expected = signature(x.numpy(), 3, windows=windows, lengths=lengths)
+        np.testing.assert_allclose(found.detach(), expected, rtol=0, atol=1e-13)
+        found.square().sum().backward()
+        assert leaf.grad.isfinite().all()
+        assert not any(row[end:].any() for end, row in zip(lengths, leaf.grad, strict=True))
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_shape(data):

@@ -281,6 +281,7 @@ for params in ({}, {"refinement": 2}, {"static_kernel": "rbf"}, {"depth": 3}):
         (lambda x: signature_kernel_gram(x, y_lengths=[1, 1, 2]), ValueError, "y_lengths must be None"),
         (lambda x: signature_kernel(x * 1e9, x * 1e9), ValueError, "larger sigma"),
         (lambda x: signature_mmd(x[:1], x), ValueError, "X must have at least two"),
+        (lambda x: signature_mmd(x[:0], x, unbiased=False), ValueError, "X must have at least one"),
         (lambda x: signature_kernel(x, x, n_jobs=0), ValueError, "n_jobs"),
     ],
 )

@@ -70,6 +70,14 @@ def test_no_increments():
         assert torch.autograd.grad(value.sum(), g)[0].shape == g.shape
 
 
+@pytest.mark.parametrize("params", [{}, {"depth": 2}, {"static_kernel": "rbf"}, {"normalize": True}], ids=str)
+@pytest.mark.parametrize(("n", "m"), [(1, 3), (3, 1), (1, 1)])
+def test_second_derivatives_of_single_points(n, m, params):
+    x, y = leaf(2, n, 2), leaf(2, m, 2, seed=1)
+    for f in (signature_kernel, signature_kernel_gram):
+        assert gradgradcheck(lambda a, b, f=f: f(a, b, **params), (x, y))
+
+
 def test_third_derivative():
     x, y = leaf(3, 1), leaf(3, 1, seed=1)
 

@@ -90,6 +90,17 @@ def test_skipped_points_are_not_there_for_lead_lag():
     np.testing.assert_allclose(signature(found, 3), signature(expected, 3), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("policy", ["ffill", "skip"])
+@pytest.mark.parametrize("f", [signature, logsignature, transform_path], ids=lambda f: f.__name__)
+def test_paths_without_any_number_before_their_end(f, policy):
+    x = np.random.default_rng(0).normal(size=(2, 5, 2))
+    x[0, :3, 0] = np.nan
+    what = ["time"] if f is transform_path else 2
+    with pytest.raises(ValueError, match="without any"):
+        f(x, what, lengths=[3, 5], nan_policy=policy)
+    f(x, what, lengths=[4, 5], nan_policy=policy)
+
+
 def test_policies_of_transforms():
     x = np.array([[[1.0], [np.nan]], [[2.0], [3.0]]])
     assert np.isnan(transform_path(x, "time")).any()

@@ -105,3 +105,13 @@ def test_stacked_signature_layers_learn():
     net(x).square().sum().backward()
     assert torch.isfinite(x.grad).all()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+@pytest.mark.parametrize(("module", "function"), [(Signature, signature), (LogSignature, logsignature)])
+def test_modules_take_ragged_batches_and_windows(module, function):
+    x = torch.rand(2, 8, 2, dtype=torch.float64)
+    x[0, 2, 1] = x[1, 5:, 0] = float("nan")
+    more = {"lengths": torch.tensor([8, 5]), "windows": ("sliding", 3), "nan_policy": "ffill"}
+    found = module(3)(x, **more)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, function(x, 3, **more), rtol=0, atol=0)

@@ -230,3 +230,35 @@ def test_gradients_go_to_the_interval():
         lambda z: Path(z, 2).signature(1, 5), (z[:, :6].detach().requires_grad_(),)
     )
     assert path[torch.tensor([1, 0])].shape == (2, 101, 2)
+
+
+@pytest.mark.parametrize("based", [False, True])
+@pytest.mark.parametrize("leading", [(), (3,), (2, 2), (0,)], ids=str)
+def test_ragged_paths_stand_still_at_their_ends(leading, based):
+    x = walks((*leading, 90, 2))
+    lengths = 1 + np.arange(x[..., 0, 0].size).reshape(leading) * 29
+    still = x.copy()
+    for i in np.ndindex(*leading):
+        still[i][lengths[i] :] = still[i][lengths[i] - 1]
+        x[i][lengths[i] :] = np.nan
+    path, expected = Path(x, 3, based, lengths=lengths), Path(still, 3, based)
+    assert path == expected
+    for start, end in [(None, None), (5, 9), (20, 80)]:
+        check(path.signature(start, end), expected.signature(start, end))
+    more = walks((*leading, 4, 2), seed=1)
+    path.update(more)
+    expected.update(more)
+    check(path.signature(), expected.signature())
+    torch = pytest.importorskip("torch")
+    leaf = torch.from_numpy(x).requires_grad_()
+    Path(leaf, 3, True, lengths=lengths).signature().sum().backward()
+    expected = leaf.grad.clone()
+    leaf.grad = None
+    signature(leaf, 3, basepoint=True, lengths=lengths).sum().backward()
+    torch.testing.assert_close(leaf.grad, expected, rtol=0, atol=1e-12)
+
+
+def test_lengths_of_a_path_are_checked():
+    for bad in ([0, 5], [5, 6], [5]):
+        with pytest.raises(ValueError, match="lengths"):
+            Path(walks((2, 5, 2)), 2, lengths=bad)

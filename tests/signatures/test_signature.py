@@ -353,8 +353,8 @@ for dtype in (np.float32, np.float64):
     ("arguments", "error", "message"),
     [
         ({"path": np.zeros(5)}, ValueError, "shape"),
-        ({"path": np.zeros((2, 1, 3))}, ValueError, "at least 2"),
-        ({"path": np.zeros((2, 0, 3)), "basepoint": True}, ValueError, "at least 1"),
+        ({"path": np.zeros((2, 1, 3))}, ValueError, "at least two points"),
+        ({"path": np.zeros((2, 0, 3)), "basepoint": True}, ValueError, "at least one point beside"),
         ({"path": np.zeros((2, 4, 0))}, ValueError, "channel"),
         ({"path": np.zeros((2, 4, 3), dtype=int)}, ValueError, "floating"),
         ({"depth": 0}, ValueError, "depth"),
@@ -376,6 +376,10 @@ for dtype in (np.float32, np.float64):
 def test_errors(arguments, error, message):
     with pytest.raises(error, match=message):
         signature(**{"path": np.zeros((2, 4, 3)), "depth": 2, **arguments})
+
+
+def test_lengths_of_no_paths():
+    assert signature(np.zeros((0, 4, 3)), 2, lengths=[]).shape == (0, 12)
 
 
 def test_initial_without_basepoint_warns():

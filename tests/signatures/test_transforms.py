@@ -73,6 +73,11 @@ def test_errors(arguments, message):
         transform_path(np.zeros((3, 1)), **arguments)
 
 
+def test_transforms_must_be_names():
+    with pytest.raises(TypeError, match="transforms"):
+        transform_path(np.zeros((3, 1)), 3)
+
+
 def test_scale():
     x = np.random.default_rng(0).normal(size=(2, 5, 3))
     np.testing.assert_array_equal(transform_path(x, "scale", scale=2), 2 * x)

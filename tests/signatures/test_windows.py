@@ -193,3 +193,35 @@ def test_derivatives_of_windows_of_each_path():
 def test_errors_of_windows_of_each_path(shape):
     with pytest.raises(ValueError, match="shape"):
         signature(np.zeros((2, 10, 2)), 2, windows=np.zeros(shape, dtype=int))
+
+
+# --- what stands behind the end of a path
+
+
+@pytest.mark.parametrize("padding", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("n", [11, 200])
+@pytest.mark.parametrize("how", ["whole", "stream", *range(5)])
+def test_nothing_behind_the_end_of_a_path_counts(how, n, padding):
+    kinds = [("sliding", 4), ("expanding", 3, 2), ("dyadic", 3), [[0, 4], [6, 8], [3, 11]], None]
+    lengths = np.array([2, 5, n, 7])
+    x = np.random.default_rng(0).normal(size=(4, n, 2)) * 0.3
+    still, path = x.copy(), x.copy()
+    for i, end in enumerate(lengths):
+        still[i, end:] = still[i, end - 1]
+        path[i, end:] = padding
+    more = {"stream": True} if how == "stream" else {}
+    if isinstance(how, int):
+        more = {"windows": own_windows((4,), 6, n) if kinds[how] is None else kinds[how]}
+    np.testing.assert_allclose(
+        signature(path, 3, lengths=lengths, **more), signature(still, 3, **more), rtol=0, atol=1e-13
+    )
+    torch = pytest.importorskip("torch")
+    grads = []
+    for values, given in ((path, lengths), (still, None)):
+        leaf = torch.from_numpy(values.copy()).requires_grad_()
+        signature(leaf, 3, lengths=given, **more).square().sum().backward()
+        grads.append(leaf.grad)
+    for i, end in enumerate(lengths):  # what stands still repeats the last point
+        grads[1][i, end - 1] += grads[1][i, end:].sum(0)
+        grads[1][i, end:] = 0
+    torch.testing.assert_close(*grads, rtol=0, atol=1e-12)
