@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from gpu_scripts import FOLDER
 
 # Cells times features that are emulated, a few million a second; what is larger stays with the CPU engine.
 MOST_EMULATED_WORK = 4e6
@@ -85,3 +88,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     if chosen != "cpu":
         engine += f", {chosen} CUDA engine in its place"
     return f"sktime_sdtw {sktime_sdtw.__version__} from {folder}; {engine}; {torch}"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports a script of benchmarks/gpu by its name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
