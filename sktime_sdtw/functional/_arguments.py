@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ def resolve_settings(
     itakura_max_slope: float | None = None,
 ) -> Settings:
     """Check the arguments that say how to compare time steps, and which."""
-    band = resolve_band(bandwidth, itakura_max_slope)
+    band = resolve_band(bandwidth, itakura_max_slope, name="bandwidth")
     limits = (_BANDS[band.kind], band.parameter)
     if callable(cost):
         return Settings(4, 1.0, *limits, "callable", cost)
@@ -70,11 +71,12 @@ def read_gamma(gamma: Any, x: Tensor) -> tuple[Tensor | None, float]:
                 f"Got {gamma.dtype} of shape {tuple(gamma.shape)}."
             )
         return gamma.double(), 1.0
-    if isinstance(gamma, bool) or not isinstance(gamma, (int, float)):
+    if isinstance(gamma, bool) or not isinstance(gamma, Real):
         raise TypeError(f"gamma must be a finite number >= 0, or a tensor. Got {gamma!r}.")
-    if not 0 <= gamma < math.inf:
+    number = float(gamma)
+    if not 0 <= number < math.inf:
         raise ValueError(f"gamma must be a finite number >= 0. Got {gamma!r}.")
-    return None, float(gamma)
+    return None, number
 
 
 def read_lengths(lengths: Any, name: str) -> Tensor | None:
@@ -152,8 +154,16 @@ def _check_batch(x: Any, name: str, axes: str = "(batch, time steps, features)")
         raise TypeError(
             f"{name} must be a tensor. Got {type(x).__name__}; for NumPy arrays there is sktime_sdtw.metrics."
         )
+    if x.is_nested:
+        raise TypeError(
+            f"{name} is a nested tensor: pad it, x.to_padded_tensor(0.0), and pass x_lengths and y_lengths."
+        )
     if x.dim() != 3:
-        hint = " Add the axis of features: x[..., None]." if x.dim() == 2 else ""
+        hint = (
+            f" Add the axis of features, {name}[..., None], or for a single series the batch, {name}[None]."
+            if x.dim() == 2
+            else ""
+        )
         raise ValueError(f"{name} must have three axes, {axes}. Got shape {tuple(x.shape)}.{hint}")
     if not x.is_floating_point():
         raise TypeError(f"{name} must be of a floating-point dtype. Got {x.dtype}.")

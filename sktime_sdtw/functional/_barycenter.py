@@ -311,6 +311,8 @@ def _check_weights(weights: Tensor | None, x: Tensor, sets: int, n: int) -> Tens
         )
     if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
         raise ValueError("weights must be finite and >= 0.")
+    if not bool((weights > 0).any(-1).all()):
+        raise ValueError("weights must be > 0 for one series or more of each set. Got zeros only.")
     return weights.to(x.dtype).expand(sets, n)
 
 

@@ -29,7 +29,9 @@ class Band:
         return f"{argument}={self.parameter:g}"
 
 
-def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) -> Band:
+def resolve_band(
+    sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None, *, name: str = "sakoe_chiba_radius"
+) -> Band:
     """Check the two constraint arguments.
 
     Parameters
@@ -39,6 +41,8 @@ def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) 
         down.
     itakura_max_slope : float or None
         Largest slope of the parallelogram, >= 1.
+    name : str, default="sakoe_chiba_radius"
+        What error messages call the first argument.
 
     Returns
     -------
@@ -50,20 +54,20 @@ def resolve_band(sakoe_chiba_radius: Any = None, itakura_max_slope: Any = None) 
         Not a number, outside the accepted range, or both given.
     """
     if sakoe_chiba_radius is not None and itakura_max_slope is not None:
-        raise ValueError("sakoe_chiba_radius and itakura_max_slope exclude each other; pass one of them.")
+        raise ValueError(f"{name} and itakura_max_slope exclude each other; pass one of them.")
     if sakoe_chiba_radius is not None:
-        return _sakoe_chiba(sakoe_chiba_radius)
+        return _sakoe_chiba(sakoe_chiba_radius, name)
     if itakura_max_slope is not None:
         return Band("itakura", check_number(itakura_max_slope, "itakura_max_slope", 1))
     return Band()
 
 
-def _sakoe_chiba(radius: Any) -> Band:
+def _sakoe_chiba(radius: Any, name: str) -> Band:
     accepted = "an int >= 0 (cells) or a float in (0, 1] (fraction of the longer series)"
     if isinstance(radius, bool) or not isinstance(radius, Real):
-        raise TypeError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
+        raise TypeError(f"{name} must be {accepted}. Got {radius!r}.")
     relative = not isinstance(radius, Integral)
     number = float(radius)
     if not (0 < number <= 1 if relative else number >= 0):
-        raise ValueError(f"sakoe_chiba_radius must be {accepted}. Got {radius!r}.")
+        raise ValueError(f"{name} must be {accepted}. Got {radius!r}.")
     return Band("relative_sakoe_chiba" if relative else "sakoe_chiba", number)

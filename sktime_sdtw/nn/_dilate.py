@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..functional._arguments import read_gamma, resolve_settings
+from ..functional._arguments import resolve_settings
 from ..functional._dilate import parts_of
 from ..metrics._numbers import check_number
-from ._loss import check_reduction, reduce
+from ._loss import check_reduction, keep_gamma, reduce
 
 
 class DILATELoss(torch.nn.Module):
@@ -60,11 +60,7 @@ class DILATELoss(torch.nn.Module):
         self.alpha = check_number(alpha, "alpha", 0)
         if self.alpha > 1:
             raise ValueError(f"alpha must lie between 0 and 1. Got {alpha!r}.")
-        read_gamma(gamma, torch.empty(0))
-        if isinstance(gamma, Tensor) and not isinstance(gamma, torch.nn.Parameter):
-            self.register_buffer("gamma", gamma)
-        else:
-            self.gamma = gamma
+        keep_gamma(self, gamma)
         self.reduction = check_reduction(reduction)
         self._settings = resolve_settings(cost, sigma, bandwidth, itakura_max_slope)
 

@@ -27,6 +27,15 @@ def check_reduction(reduction: Any) -> str:
     return str(reduction)
 
 
+def keep_gamma(module: torch.nn.Module, gamma: Any) -> None:
+    """As a parameter, a buffer or a plain number of the module."""
+    _, number = read_gamma(gamma, torch.empty(0))
+    if isinstance(gamma, Tensor) and not isinstance(gamma, torch.nn.Parameter):
+        module.register_buffer("gamma", gamma)
+    else:
+        module.gamma = gamma if isinstance(gamma, Tensor) else number  # NumPy's would break torch.compile
+
+
 class SoftDTWLoss(torch.nn.Module):
     """Soft-DTW between predicted and true series.
 
@@ -81,11 +90,7 @@ class SoftDTWLoss(torch.nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        read_gamma(gamma, torch.empty(0))
-        if isinstance(gamma, Tensor) and not isinstance(gamma, torch.nn.Parameter):
-            self.register_buffer("gamma", gamma)
-        else:
-            self.gamma = gamma
+        keep_gamma(self, gamma)
         self.cost = cost
         self.bandwidth = bandwidth
         self.itakura_max_slope = itakura_max_slope

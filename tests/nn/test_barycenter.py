@@ -102,6 +102,7 @@ def test_half_types_float32_and_starts():
         ({"objective": "dtw"}, ValueError),
         ({"weights": torch.ones(3)}, ValueError),
         ({"weights": -torch.ones(4)}, ValueError),
+        ({"weights": torch.zeros(4)}, ValueError),
         ({"weights": [1.0] * 4}, TypeError),
         ({"init": torch.zeros(3, 2)}, ValueError),
         ({"init": torch.zeros(3, 1), "length": 4}, ValueError),

@@ -347,7 +347,10 @@ BAD = [
     (lambda: soft_dtw(X, Y, cost=1), TypeError, "cost"),
     (lambda: soft_dtw(X, Y, cost="precomputed"), TypeError, "y must be None"),
     (lambda: soft_dtw(X, Y, cost=lambda x, y: x), ValueError, "local costs of shape"),
-    (lambda: soft_dtw(X, Y, bandwidth=-1), ValueError, "radius"),
+    (lambda: soft_dtw(X, Y, bandwidth=-1), ValueError, "bandwidth must be"),
+    (lambda: soft_dtw(X, Y, bandwidth=1, itakura_max_slope=2.0), ValueError, "bandwidth and itakura"),
+    (lambda: soft_dtw(X, Y[0]), ValueError, r"single series .* y\[None\]"),
+    (lambda: soft_dtw(X, torch.nested.nested_tensor([Y[0]], layout=torch.jagged)), TypeError, "pad it"),
     (lambda: soft_dtw(X[:, :2], Y, itakura_max_slope=1.5), ValueError, "no path"),
     (lambda: soft_dtw_divergence(X, X, cost="precomputed"), ValueError, "itself"),
 ]
@@ -357,6 +360,12 @@ BAD = [
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_gamma_may_be_a_number_of_numpy():
+    for gamma in (np.float32(0.5), np.float64(0.5)):
+        assert torch.equal(soft_dtw(X, Y, gamma=gamma), soft_dtw(X, Y, gamma=0.5))
+    assert torch.equal(soft_dtw(X, Y, gamma=np.int64(2)), soft_dtw(X, Y, gamma=2))
 
 
 def test_threads_do_not_change_results():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import io
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from sktime_sdtw.functional import soft_dtw, soft_dtw_divergence  # noqa: E402
-from sktime_sdtw.nn import SoftDTWDivergenceLoss, SoftDTWLoss  # noqa: E402
+from sktime_sdtw.nn import DILATELoss, SoftDTWDivergenceLoss, SoftDTWLoss  # noqa: E402
 
 
 @pytest.fixture
@@ -45,6 +46,8 @@ def test_lengths(pair):
 def test_gamma_as_number_buffer_and_parameter(pair):
     number = SoftDTWLoss(gamma=0.5)
     assert not number.state_dict()
+    for loss in (SoftDTWLoss(gamma=np.float32(0.5)), DILATELoss(gamma=np.float32(0.5))):
+        assert type(loss.gamma) is float  # a NumPy scalar would break torch.compile
     buffer = SoftDTWLoss(gamma=torch.tensor(0.5))
     assert list(buffer.state_dict()) == ["gamma"]
     assert not list(buffer.parameters())
