@@ -265,6 +265,8 @@ def _from_objects(array: Array, name: str) -> Array:
             )
         if isinstance(element, (str, bytes)):
             raise ValueError(f"{name} holds strings; real numbers are accepted.")
+        if np.ndim(element) > 0:
+            raise ValueError(f"{name} holds arrays; series of different lengths are a list: list({name}).")
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -355,7 +357,10 @@ def _strip(series: Array, name: str, allow_nan: bool = False) -> Array:
             )
         series = series[:length]
     if len(series) == 0:
-        raise ValueError(f"{name} is a series of zero length; every series needs one time step or more.")
+        holds = ", as it holds nothing but NaN" if len(finite) else ""
+        raise ValueError(
+            f"{name} is a series of zero length{holds}; every series needs one time step or more."
+        )
     return np.ascontiguousarray(series)
 
 

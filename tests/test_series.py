@@ -126,6 +126,10 @@ def test_data_frame_with_missing_values():
     assert check_series(pd.DataFrame(FLAT.astype(np.float32))).dtype == np.float32
     with pytest.raises(ValueError, match="X holds strings"):
         check_series(pd.DataFrame({"a": ["u", "v"]}))
+    column = pd.Series([np.ones(3), np.ones(4)])
+    with pytest.raises(ValueError, match=r"X holds arrays; .* are a list: list\(X\)"):
+        check_series(column)
+    assert check_series(list(column)).lengths.tolist() == [3, 4]
 
 
 def test_what_is_masked_is_missing():

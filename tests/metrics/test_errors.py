@@ -70,7 +70,7 @@ def name_of(value):
 
 BAD_SERIES = [
     ([], ValueError, "NAME is a series of zero length"),
-    ([NAN, NAN], ValueError, "NAME is a series of zero length"),
+    ([NAN, NAN], ValueError, "NAME is a series of zero length, as it holds nothing but NaN"),
     ([1.0, NAN, 2.0], ValueError, r"NAME contains NaN before its end; NaN is accepted only as padding"),
     ([[1.0, 2.0], [NAN, 1.0]], ValueError, "NAME contains NaN before its end"),
     ([1.0, INF], ValueError, "NAME contains inf; finite values are accepted"),
