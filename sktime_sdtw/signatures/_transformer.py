@@ -53,9 +53,12 @@ class SignatureFeatures(PathEstimator):
         if not (isinstance(self.windows, tuple) and self.windows[0] == "dyadic"):
             # Windows that are given in points lie where they lay in fit.
             return self._compute(self._to_paths(series, self.n_timestamps_)[0], self.windows)
-        paths, lengths = self._to_paths(series)
-        of_length = {n: resolve_windows(self.windows, max(n, 2)) for n in np.unique(lengths)}
-        windows = self.windows if len(of_length) == 1 else np.stack([of_length[n] for n in lengths])
+        # A step for each of the shortest windows: where a series has fewer, it stands still after its end.
+        least = 2 ** (self.windows[1] - 1) + 1
+        paths, lengths = self._to_paths(series, max(series.batch.max_length, least))
+        of_length = {n: resolve_windows(self.windows, max(n, least)) for n in np.unique(lengths)}
+        shared = len(of_length) == 1
+        windows = of_length[lengths[0]] if shared else np.stack([of_length[n] for n in lengths])
         return self._compute(paths, windows)
 
     def _compute(self, path: Array, windows: Any) -> Array:
@@ -149,8 +152,9 @@ class SignatureTransformer(SignatureFeatures):
         Of the transform "lead_lag".
     windows : tuple or array of int of shape (n_windows, 2), default=None
         Parts of the transformed path, whose features are put side by side; see `signature`. Dyadic windows
-        are fractions of each series. All others are given in points: they lie where they lay in fit, a
-        shorter series stands still after its end, and of a longer one only the first points count.
+        are fractions of each series; one of too few steps for them stands still after its end. All others are
+        given in points: they lie where they lay in fit, a shorter series stands still after its end, and of a
+        longer one only the first points count.
     scaling : {"none", "pre", "post"}, default="none"
         Brings levels to similar sizes: "post" multiplies level k by k!, "pre" the path by (depth!)^(1/depth).
     nan_policy : {"raise", "ffill", "skip"}, default="raise"
@@ -283,8 +287,9 @@ class LogSignatureTransformer(SignatureFeatures):
         Of the transform "lead_lag".
     windows : tuple or array of int of shape (n_windows, 2), default=None
         Parts of the transformed path, whose features are put side by side; see `signature`. Dyadic windows
-        are fractions of each series. All others are given in points: they lie where they lay in fit, a
-        shorter series stands still after its end, and of a longer one only the first points count.
+        are fractions of each series; one of too few steps for them stands still after its end. All others are
+        given in points: they lie where they lay in fit, a shorter series stands still after its end, and of a
+        longer one only the first points count.
     scaling : {"none", "pre", "post"}, default="none"
         Brings levels to similar sizes: "post" multiplies level k by k!, "pre" the path by (depth!)^(1/depth).
     nan_policy : {"raise", "ffill", "skip"}, default="raise"

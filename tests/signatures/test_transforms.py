@@ -169,6 +169,35 @@ def test_invisibility_reset_of_ragged_series():
         np.testing.assert_allclose(row, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("nan_policy", ["raise", "skip"])
+@pytest.mark.parametrize(
+    "transforms", [("time",), (), ("time", "lead_lag"), ("invisibility_reset",)], ids=str
+)
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_dyadic_windows_of_short_series(levels, transforms, nan_policy):
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, 2)) for n in (1, 2, 3, 5, 9, 12, 20)]
+    if nan_policy == "skip":
+        X[4][3, 0] = np.nan
+    transformer = SignatureTransformer(
+        2, windows=("dyadic", levels), transforms=transforms, nan_policy=nan_policy
+    )
+    found = transformer.fit_transform(X)
+    for series, row in zip(X, found, strict=True):
+        np.testing.assert_allclose(transformer.transform([series])[0], row, rtol=0, atol=1e-12)
+        if "time" in transforms:  # of points that are left out, which the path alone does not know
+            continue
+        path = transform_path(series[~np.isnan(series).any(axis=1)], transforms)
+        if len(path) > 2 ** (levels - 1):
+            expected = signature(path, 2, windows=("dyadic", levels)).ravel()
+            np.testing.assert_allclose(row, expected, rtol=0, atol=1e-12)
+        elif len(path) > 1:  # the whole series, and at the end of the last level nothing
+            np.testing.assert_allclose(row[: transformer.n_channels_], path[-1] - path[0], rtol=0, atol=1e-12)
+            np.testing.assert_array_equal(row[-6:], 0)
+    with pytest.raises(ValueError, match="too short"):
+        transformer.set_params(windows=("dyadic", 9)).fit(X)
+
+
 def test_dyadic_windows_are_fractions_of_each_series():
     X = ragged()
     transformer = SignatureTransformer(depth=2, windows=("dyadic", 2)).fit(X)
