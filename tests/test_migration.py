@@ -17,9 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 @pytest.fixture(scope="module")
 def theirs():
     pytest.importorskip("tslearn.metrics", reason="what is compared with", exc_type=ImportError)
-    modules = [
-        importlib.import_module(f"tslearn.{name}") for name in ("metrics", "barycenters", "preprocessing")
-    ]
+    names = ("metrics", "barycenters", "preprocessing", "neighbors", "svm")
+    modules = [importlib.import_module(f"tslearn.{name}") for name in names]
     return SimpleNamespace(**{name: value for module in modules for name, value in vars(module).items()})
 
 
@@ -71,6 +70,21 @@ def test_gak(theirs, batches):
     X, Y = batches
     close(theirs.gak(X[0], Y[0], sigma=2.0), ours.gak(X[0], Y[0], sigma=2.0))
     close(theirs.cdist_gak(X, Y, sigma=2.0), ours.pairwise_gak(X, Y, sigma=2.0))
+
+
+def test_estimators(theirs):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    rng = np.random.default_rng(0)
+    X, new, y = rng.standard_normal((20, 10, 2)), rng.standard_normal((30, 10, 2)), np.arange(20) % 2
+    known = theirs.TimeSeriesSVC(kernel="gak", gamma=8.0).fit(X, y)
+    kernel = ours.SoftDTWKernel(kernel="gak", sigma=np.sqrt(8.0 / 2))
+    found = make_pipeline(kernel, SVC(kernel="precomputed")).fit(X, y)
+    close(known.decision_function(new), found.decision_function(new))
+    known = theirs.KNeighborsTimeSeriesClassifier(metric="softdtw", metric_params={"gamma": 0.5}).fit(X, y)
+    found = ours.SoftDTWKNeighborsClassifier(metric="soft_dtw", gamma=0.5).fit(X, y)
+    np.testing.assert_array_equal(known.predict(new), found.predict(new))
 
 
 def test_heuristics(theirs, batches):
