@@ -8,7 +8,7 @@ the public functions only: what is between them works on buffers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,28 +31,8 @@ from ._pieces import Downloads, Group, share
 from ._runtime import Buffer, Runtime
 
 if TYPE_CHECKING:
-    from sktime_sdtw._engine import Pairs, Wanted
+    from sktime_sdtw._engine import Pairs, Settings, Wanted
     from sktime_sdtw._series import Array, SeriesBatch
-
-
-class Settings(Protocol):
-    """The cost and the band, as the numbers of cpu_ext/engine.hpp."""
-
-    @property
-    def cost(self) -> int:
-        """CostKind."""
-
-    @property
-    def scale(self) -> float:
-        """Factor of squared distances."""
-
-    @property
-    def band(self) -> int:
-        """BandKind."""
-
-    @property
-    def band_parameter(self) -> float:
-        """Radius or slope."""
 
 
 def forward(

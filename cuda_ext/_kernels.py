@@ -23,12 +23,12 @@ from ._data import (
     arithmetic_of,
     possible_methods,
 )
+from ._kinds import EUCLIDEAN, MANHATTAN, NO_BAND, SQUARES
 from ._plan import Variant
 from ._runtime import Argument, Buffer, Runtime
 from ._sources import KernelSpec
 from ._specs import make_spec, make_sweep_spec, name_of
 
-EUCLIDEAN, MANHATTAN = 1, 2  # CostKind
 ALL_ROWS = np.iinfo(np.int64).max // 4
 
 
@@ -42,7 +42,7 @@ class Kernels:
     store : dtype
         Of the series (or costs given by the user) and of the results.
     cost, band : int
-        CostKind and BandKind, as in cpu_ext/engine.hpp.
+        As `_kinds` numbers them.
     likely : tuple of int
         The methods of nearly all pairs: what is worth compiling before it is known to be needed.
     look : bool
@@ -115,7 +115,7 @@ class Kernels:
     def _products_spec(self, arithmetic: Arithmetic, n_features: int) -> KernelSpec:
         return self._spec(
             "products",
-            COST=self.cost if self.cost == MANHATTAN else 0,  # only Manhattan costs differ here: a sign
+            COST=self.cost if self.cost == MANHATTAN else SQUARES,  # only Manhattan costs differ here: a sign
             REAL=name_of(arithmetic.real),
             FEATURE_TILE=_plan.feature_tile(n_features),
         )
@@ -367,7 +367,7 @@ class Kernels:
         tile = _plan.feature_tile(x.n_features)
         tiles = int(pairs.plan.own_tiles_x[-1]) + int(pairs.layout.own_tiles_y[-1])
         tasks = tiles * _plan.ceil_div(x.n_features, tile)
-        factor = np.float64(2 * self.scale if self.cost == 0 else 1)
+        factor = np.float64(2 * self.scale if self.cost == SQUARES else 1)
         self._launch(
             self._products_spec(arithmetic, x.n_features),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
@@ -392,10 +392,10 @@ class Kernels:
         return self.runtime.download(out, (rows, 2))
 
     def _sweep_spec(self, entry: str, variant: Variant, arithmetic: Arithmetic, **more: int) -> KernelSpec:
-        cost = self.cost if variant.dim else 0
+        cost = self.cost if variant.dim else SQUARES
         if variant.dim == 1 and cost == EUCLIDEAN:
             cost = MANHATTAN  # the same of one feature
-        kind = (name_of(self.store), cost, self.band != 0)
+        kind = (name_of(self.store), cost, self.band != NO_BAND)
         return make_sweep_spec(entry, kind, variant, arithmetic, tuple(more.items()))
 
     def _counters(self, groups: int, variant: Variant) -> tuple[Buffer, Buffer | None]:

@@ -11,6 +11,7 @@ from . import _plan
 from ._chunks import plan_chunks
 from ._data import NO_STATE, Arithmetic, DevicePairs, DeviceSeries, Flows, Kept, State, View, arithmetic_of
 from ._kernels import ALL_ROWS, Kernels
+from ._kinds import VARYING_SLOPE
 from ._pieces import Downloads, Group, usable_memory
 from ._plan import Variant
 from ._runtime import Buffer, Runtime
@@ -331,6 +332,6 @@ def reverse_sweeps(
             collect(chunk, table)
         if table is None or not out.keys() & {"x", "y"}:
             continue
-        if kernels.cost in (1, 3):  # their slope differs from cell to cell
+        if kernels.cost in VARYING_SLOPE:
             kernels.table(pairs, methods, [arithmetic], chunk, table, slope=True)
         kernels.products(pairs, methods, arithmetic, chunk, table, out.get("x"), out.get("y"))

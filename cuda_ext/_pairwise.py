@@ -16,9 +16,8 @@ from ._plan import Variant, Window
 from ._runtime import Buffer, Runtime
 
 if TYPE_CHECKING:
+    from sktime_sdtw._engine import Settings
     from sktime_sdtw._series import Array, SeriesBatch
-
-    from ._engine import Settings
 
 
 def value_windows(

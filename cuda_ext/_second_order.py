@@ -25,6 +25,7 @@ import numpy as np
 from . import _plan
 from ._data import Arithmetic, DevicePairs, View, arithmetic_of
 from ._kernels import Kernels
+from ._kinds import MANHATTAN, NO_BAND, VARYING_SLOPE
 from ._pairs import Problem
 from ._pieces import Group, usable_memory
 from ._plan import Variant
@@ -39,8 +40,6 @@ NUMBERS_OF_CELL = 7  # two tables, and what is kept
 KEPT_OF_CELL = 5
 COST_TILE = 64  # rows and columns of a block of second_order_costs.cu
 LEAST_SCRATCH = 2**24  # smaller chunks would save little and cost launches
-VARYING_SLOPE = (1, 3)  # costs whose slope differs from cell to cell
-MANHATTAN = 2
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ def sweep_spec(kernels: Kernels, name: str, arithmetic: Arithmetic) -> KernelSpe
         f"second_order_{name}",
         REAL=name_of(arithmetic.real),
         HARD=int(arithmetic.hard),
-        BAND=int(name == "sweep" and kernels.band != 0),
+        BAND=int(name == "sweep" and kernels.band != NO_BAND),
         TILE_ROWS=1,
         TILE_COLS=COLUMNS,
     )

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import joblib
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._series import Array, SeriesBatch
-from .cuda_ext import LEAST_GPU_WORK
+from .cuda_ext import LEAST_GPU_WORK, _kinds
 
 if TYPE_CHECKING:
     from .cuda_ext._runtime import Runtime
@@ -26,15 +26,20 @@ Wanted = Literal["value", "expected_cost", "entropy", "x", "y", "alignment"]
 
 _PAIRING = {"full": 0, "upper": 1, "paired": 2}
 _COST = {
-    "sqeuclidean": 0,
-    "cosine": 0,  # of rows of length one
-    "euclidean": 1,
-    "manhattan": 2,
-    "gak": 3,
-    "precomputed": 4,
-    "callable": 4,
+    "sqeuclidean": _kinds.SQUARES,
+    "cosine": _kinds.SQUARES,  # of rows of length one
+    "euclidean": _kinds.EUCLIDEAN,
+    "manhattan": _kinds.MANHATTAN,
+    "gak": _kinds.GAK,
+    "precomputed": _kinds.GIVEN,
+    "callable": _kinds.GIVEN,
 }
-_BAND = {"none": 0, "sakoe_chiba": 1, "relative_sakoe_chiba": 2, "itakura": 3}
+_BAND = {
+    "none": _kinds.NO_BAND,
+    "sakoe_chiba": _kinds.SAKOE_CHIBA,
+    "relative_sakoe_chiba": _kinds.RELATIVE_SAKOE_CHIBA,
+    "itakura": _kinds.ITAKURA,
+}
 
 
 def resolve_device(device: Any, work: float = 0.0) -> str:
@@ -105,18 +110,17 @@ def _work(x: SeriesBatch, y: SeriesBatch, pairing: Pairing) -> float:
     return cells * x.n_features * (0.5 if pairing == "upper" else 1.0)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """The cost and the band in numbers."""
+class Settings(NamedTuple):
+    """The cost and the band of a call in numbers, in the order in which engines and operators take them."""
 
     cost: int
-    scale: float
+    scale: float  # of squared distances
     band: int
-    band_parameter: float
+    band_parameter: float  # radius or slope
 
 
-def _settings(cost: ResolvedCost, band: Band) -> _Settings:
-    return _Settings(_COST[cost.name], cost.scale, _BAND[band.kind], band.parameter)
+def settings_of(cost: ResolvedCost, band: Band) -> Settings:
+    return Settings(_COST[cost.name], cost.scale, _BAND[band.kind], band.parameter)
 
 
 def resolve_n_threads(n_jobs: Any) -> int:
@@ -204,11 +208,11 @@ def forward(
     """
     other = x if y is None else y
     runtimes = _runtimes(device, _work(x, other, pairing))
-    n_threads = resolve_n_threads(n_jobs)
+    n_threads, settings = resolve_n_threads(n_jobs), settings_of(cost, band)
     if runtimes:
         from .cuda_ext import _engine as cuda
 
-        values = cuda.forward(runtimes, x, y, pairing, _settings(cost, band), gammas, costs)
+        values = cuda.forward(runtimes, x, y, pairing, settings, gammas, costs)
         _check_values(values, band)
         return values
     shape = (len(x),) if pairing == "paired" else (len(x), len(other))
@@ -217,10 +221,7 @@ def forward(
     _core.forward(
         *_problem(Pairs(x, other, costs)),
         _PAIRING[pairing],
-        _COST[cost.name],
-        cost.scale,
-        _BAND[band.kind],
-        band.parameter,
+        *settings,
         gammas,
         out,
         n_threads,
@@ -255,7 +256,7 @@ def gradient(
         batches, alignment flat as the costs.
     """
     runtimes = _runtimes(device, _work(pairs.x, pairs.y, "paired"))
-    n_threads = resolve_n_threads(n_jobs)
+    n_threads, settings = resolve_n_threads(n_jobs), settings_of(cost, band)
     # Checked whatever was asked for: an overflow, which gradients would hide. No value exists at gamma = inf.
     wanted = wanted | ({"expected_cost"} if np.isinf(gamma) else {"value"})
     if band.kind == "itakura":
@@ -263,15 +264,12 @@ def gradient(
     if runtimes:
         from .cuda_ext import _engine as cuda
 
-        result = cuda.gradient(runtimes, pairs, wanted, _settings(cost, band), gamma)
+        result = cuda.gradient(runtimes, pairs, wanted, settings, gamma)
     else:
         result = _allocate(pairs, wanted)
         _core.gradient(
             *_problem(pairs),
-            _COST[cost.name],
-            cost.scale,
-            _BAND[band.kind],
-            band.parameter,
+            *settings,
             gamma,
             result.get("value"),
             result.get("expected_cost"),
@@ -295,19 +293,17 @@ def optimal_path(
     value : float
     path : ndarray of shape (length, 2), int64
     """
-    runtimes = _runtimes(device, _work(pairs.x, pairs.y, "paired"))
+    runtimes, settings = _runtimes(device, _work(pairs.x, pairs.y, "paired")), settings_of(cost, band)
     if band.kind == "itakura":
         _check_itakura(pairs, band)
     if runtimes:
         from .cuda_ext import _engine as cuda
 
-        value, path = cuda.optimal_path(runtimes[0], pairs, _settings(cost, band))
+        value, path = cuda.optimal_path(runtimes[0], pairs, settings)
         _check_values(np.asarray(value), band)
         return value, path
     path = np.empty((int(pairs.x.lengths[0] + pairs.y.lengths[0]) - 1, 2), np.int64)
-    length, value = _core.optimal_path(
-        *_problem(pairs), _COST[cost.name], cost.scale, _BAND[band.kind], band.parameter, path
-    )
+    length, value = _core.optimal_path(*_problem(pairs), *settings, path)
     _check_values(np.asarray(value), band)
     return float(value), path[:length].copy()
 

@@ -38,13 +38,13 @@ def double(batch):
 
 def forward(runtimes, x, y, pairing, cost="sqeuclidean", band=BANDS[0], gammas=(1.0,), costs=None):
     runtimes = runtimes if isinstance(runtimes, list) else [runtimes]
-    numbers = _engine._settings(resolved(cost), band)
+    numbers = _engine.settings_of(resolved(cost), band)
     return cuda.forward(runtimes, x, y, pairing, numbers, np.array(gammas, float), costs)
 
 
 def gradient(runtimes, pairs, wanted=frozenset(EVERYTHING), cost="sqeuclidean", band=BANDS[0], gamma=1.0):
     runtimes = runtimes if isinstance(runtimes, list) else [runtimes]
-    numbers = _engine._settings(resolved(cost), band)
+    numbers = _engine.settings_of(resolved(cost), band)
     return cuda.gradient(runtimes, pairs, set(wanted), numbers, gamma)
 
 

@@ -11,32 +11,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .. import _engine
 from ..metrics._constraints import resolve_band
-from ..metrics._numbers import check_number
+from ..metrics._costs import resolve_cost
 from ._library import GAMMA, X, Y
 
 CostFunction = Callable[[Tensor, Tensor], Tensor]
 
-COSTS = ("sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed")
-_KINDS = {"sqeuclidean": 0, "cosine": 0, "euclidean": 1, "manhattan": 2, "gak": 3, "precomputed": 4}
-_BANDS = {"none": 0, "sakoe_chiba": 1, "relative_sakoe_chiba": 2, "itakura": 3}
 _HALF = (torch.float16, torch.bfloat16)
 
 
 class Settings(NamedTuple):
-    """Cost and constraint: the arguments `cost`, `scale`, `band` and `band_parameter` of the operators."""
+    """Cost and constraint: for the operators in numbers."""
 
-    kind: int
-    scale: float
-    band: int
-    band_parameter: float
+    numbers: _engine.Settings
     name: str
-    function: CostFunction | None = None
-
-    @property
-    def numbers(self) -> tuple[int, float, int, float]:
-        """As the operators take them."""
-        return self[:4]
+    function: CostFunction | None
 
 
 def resolve_settings(
@@ -46,20 +36,9 @@ def resolve_settings(
     itakura_max_slope: float | None = None,
 ) -> Settings:
     """Check the arguments that say how to compare time steps, and which."""
+    resolved = resolve_cost(cost, sigma)
     band = resolve_band(bandwidth, itakura_max_slope, name="bandwidth")
-    limits = (_BANDS[band.kind], band.parameter)
-    if callable(cost):
-        return Settings(4, 1.0, *limits, "callable", cost)
-    if not isinstance(cost, str):
-        raise TypeError(f"cost must be one of {list(COSTS)} or a callable. Got {cost!r}.")
-    if cost not in COSTS:
-        raise ValueError(f"cost must be one of {list(COSTS)} or a callable. Got {cost!r}.")
-    scale = 1.0
-    if cost == "cosine":
-        scale = 0.5
-    elif cost == "gak":
-        scale = 1.0 / (2.0 * check_number(sigma, "sigma", 0, exclusive=True) ** 2)
-    return Settings(_KINDS[cost], scale, *limits, cost)
+    return Settings(_engine.settings_of(resolved, band), resolved.name, resolved.function)
 
 
 def read_gamma(gamma: Any, x: Tensor) -> tuple[Tensor | None, float]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from ..cuda_ext._kinds import ITAKURA
 from . import _library, _pairwise_library
 from ._checks import check_band, check_band_of_pairs, check_gammas, check_lengths
 
@@ -51,7 +52,7 @@ def _checked(
         x_lengths = check_lengths(x_lengths, count, n, "x_lengths")
     if y_lengths is not None:
         y_lengths = check_lengths(y_lengths, count, m, "y_lengths")
-    if band == 3:
+    if band == ITAKURA:
         check_band(shape, x_lengths, y_lengths, band_parameter)
     return x_lengths, y_lengths, gammas
 
@@ -170,7 +171,7 @@ def cdist(
         x_lengths = check_lengths(x_lengths, count, n, "x_lengths")
     if y_lengths is not None:
         y_lengths = check_lengths(y_lengths, count_y, m, "y_lengths")
-    if band == 3:
+    if band == ITAKURA:
         check_band_of_pairs((count, n), (count_y, m), x_lengths, y_lengths, band_parameter)
     out = _pairwise_library.empty_values(x, y)
     if out.numel() == 0:  # an empty y has no address, which would mean that there is no y

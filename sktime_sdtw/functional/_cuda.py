@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._engine import Settings
+from ..cuda_ext._kinds import GAK, ITAKURA, SQUARES
 from . import _library, _pairwise_library
 from ._checks import check_band_of_pairs, check_gammas, check_lengths
 from ._cuda_again import solve_again
-from ._cuda_batches import GAK, SQUARES, Batch, Device, Gpu, Lengths, Numbers, Packed, Tensors, offsets_of
+from ._cuda_batches import Batch, Device, Gpu, Lengths, Packed, Tensors, offsets_of
 from ._cuda_problems import groups_of, make_kernels, make_problem, make_series
 from ._library import GAMMA, Results, X, Y
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _solve(
-    device: Device, batch: Batch, numbers: Numbers, gamma: float | Tensor, wanted: set[str]
+    device: Device, batch: Batch, numbers: Settings, gamma: float | Tensor, wanted: set[str]
 ) -> dict[str, Tensor]:
     """Values and what else is wanted of a batch with one gamma, padded as the tensors; "entropy": slopes."""
     from ..cuda_ext import _plan
@@ -79,7 +81,7 @@ def _change(
     device: Device,
     batch: Batch,
     directions: Tensors,
-    numbers: Numbers,
+    numbers: Settings,
     gamma: float | Tensor,
     wanted: set[str],
 ) -> dict[str, Tensor]:
@@ -146,7 +148,7 @@ def _by_gamma(
     y_lengths: Tensor | None,
     gammas: Tensor | None,
     gamma: float,
-    numbers: Numbers,
+    numbers: Settings,
     wanted: set[str],
 ) -> dict[str, Tensor]:
     """What is wanted of all samples, each with its gamma: gradients, or with directions how these change."""
@@ -237,7 +239,7 @@ def _run(
     x_lengths, y_lengths, gammas, gamma, *numbers = common
     chosen = {name for name, bit in names.items() if wanted & bit}
     lengths = (x_lengths, y_lengths)
-    found = _by_gamma(device, tensors, directions, *lengths, gammas, gamma, Numbers(*numbers), chosen)
+    found = _by_gamma(device, tensors, directions, *lengths, gammas, gamma, Settings(*numbers), chosen)
     return tuple(
         found[name] if bit == 0 or wanted & bit else tensors[0].new_empty((0,)) for name, bit in names.items()
     )
@@ -282,7 +284,7 @@ def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
     from ..cuda_ext._pairwise import device_values
 
     x_lengths, y_lengths, gammas, gamma, *more = rest
-    numbers, out = Numbers(*more), _pairwise_library.empty_values(x, y)
+    numbers, out = Settings(*more), _pairwise_library.empty_values(x, y)
     if out.numel() == 0:
         return out
     lengths = [
@@ -291,7 +293,7 @@ def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
         if batch is not None
     ]
     shapes = [(batch.shape[0], batch.shape[1]) for batch in (x, y) if batch is not None]
-    if numbers.band == 3:
+    if numbers.band == ITAKURA:
         check_band_of_pairs(shapes[0], shapes[-1], lengths[0], lengths[-1], numbers.band_parameter)
     number = float(gamma) if gammas is None else _one_gamma(gammas, x)
     kernels = make_kernels(device, np.dtype(str(x.dtype).removeprefix("torch.")), numbers, number)

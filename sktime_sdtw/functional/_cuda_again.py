@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ._cuda_batches import Batch, Device, Numbers
+from .._engine import Settings
+from ._cuda_batches import Batch, Device
 from ._cuda_problems import groups_of, make_kernels, make_problem
 from ._library import ASKS
 
@@ -45,7 +46,7 @@ class _Known:
 
 
 def solve_again(
-    device: Device, tensors: tuple[Tensor, ...], numbers: Numbers, gamma: float, wanted: set[str]
+    device: Device, tensors: tuple[Tensor, ...], numbers: Settings, gamma: float, wanted: set[str]
 ) -> dict[str, Tensor] | None:
     """As `_solve`, by the launches of an earlier call, for series of full lengths; None: not that simple."""
     from ..cuda_ext._runtime import DeviceMemoryError
@@ -91,7 +92,7 @@ def solve_again(
 def _note(
     runtime: Any,
     tensors: tuple[Tensor, ...],
-    numbers: Numbers,
+    numbers: Settings,
     gamma: float,
     names: tuple[str, ...],
     methods: frozenset[int] | None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..cuda_ext._kinds import ITAKURA
 from ._checks import check_band, check_lengths
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 Lengths = NDArray[np.int64]
 Tensors = tuple[Tensor | None, ...]
-SQUARES, GAK = 0, 3  # of CostKind
 
 
 class Device(Protocol):
@@ -48,15 +48,6 @@ class Gpu:
         """As `Device.tensor`."""
         flat: Tensor = buffer.tensor.view(-1)
         return flat[: int(np.prod(shape))].view(shape)
-
-
-class Numbers(NamedTuple):
-    """Cost and band, as the engine's `Settings`."""
-
-    cost: int
-    scale: float
-    band: int
-    band_parameter: float
 
 
 # --- padded tensors and packed rows
@@ -130,7 +121,7 @@ class Batch:
             x_lengths = check_lengths(x_lengths, self.count, n, "x_lengths")
         if y_lengths is not None:
             y_lengths = check_lengths(y_lengths, self.count, m, "y_lengths")
-        if band == 3:
+        if band == ITAKURA:
             check_band((self.count, n, m), x_lengths, y_lengths, band_parameter)
         self.n: Lengths = np.full(self.count, n) if x_lengths is None else x_lengths.numpy()
         self.m: Lengths = np.full(self.count, m) if y_lengths is None else y_lengths.numpy()

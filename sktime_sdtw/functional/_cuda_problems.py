@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ._cuda_batches import Batch, Device, Lengths, Numbers, Packed, offsets_of
+from .._engine import Settings
+from ._cuda_batches import Batch, Device, Lengths, Packed, offsets_of
 from ._library import ASKS
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def capturable() -> Iterator[None]:
         ASKS.reset(token)
 
 
-def make_kernels(device: Device, dtype: np.dtype[Any], numbers: Numbers, gamma: float | Tensor) -> Kernels:
+def make_kernels(device: Device, dtype: np.dtype[Any], numbers: Settings, gamma: float | Tensor) -> Kernels:
     from ..cuda_ext._engine import _kernels as make
 
     kernels = make(device.runtime, dtype, numbers, np.array([gamma if isinstance(gamma, float) else 1.0]))

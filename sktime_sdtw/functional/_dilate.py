@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..cuda_ext._kinds import GIVEN
 from . import _calls, _library
 from ._arguments import Settings, lengths_on, read_gamma, read_lengths, resolve_settings, wanted
 from ._soft_dtw import local_costs
@@ -85,7 +86,7 @@ def parts_of(
     gammas, number = read_gamma(gamma, costs)
     bits = _library.X | wanted(costs, None, gammas)
     shape, alignment, _ = _calls.soft_dtw_of_costs(
-        costs, rows, columns, gammas, number, 4, *settings.numbers[1:], bits
+        costs, rows, columns, gammas, number, GIVEN, *settings.numbers[1:], bits
     )
     i, j = _relative_time(costs, 1, rows), _relative_time(costs, 2, columns)
     time = (alignment * (i[:, :, None] - j[:, None, :]).square()).sum((1, 2))

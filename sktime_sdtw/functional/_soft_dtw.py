@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cuda_ext._kinds import GIVEN
 from . import _calls, _library
 from ._arguments import (
     Settings,
@@ -223,7 +224,7 @@ def soft_dtw_alignment(
     gammas, number = read_gamma(gamma, costs)
     bits = _library.X | wanted(costs, None, gammas)
     value, alignment, _ = _calls.soft_dtw_of_costs(
-        costs, rows, columns, gammas, number, 4, *settings.numbers[1:], bits
+        costs, rows, columns, gammas, number, GIVEN, *settings.numbers[1:], bits
     )
     return value, alignment
 
@@ -238,7 +239,7 @@ def values(
 ) -> Tensor:
     """As `soft_dtw`, with checked settings."""
     rows, columns = read_lengths(x_lengths, "x_lengths"), read_lengths(y_lengths, "y_lengths")
-    if settings.kind == 4:
+    if settings.numbers.cost == GIVEN:
         costs = local_costs(x, y, settings, rows, columns)
         gammas, number = read_gamma(gamma, costs)
         return _calls.soft_dtw_of_costs(
@@ -295,7 +296,7 @@ def local_costs(
     if settings.name == "euclidean":
         positive = square > 0  # the root has no slope at 0, where it is taken as 0
         return torch.where(positive, square, 1.0).sqrt() * positive
-    scaled = square * settings.scale
+    scaled = square * settings.numbers.scale
     return scaled + torch.log1p(-torch.expm1(-scaled)) if settings.name == "gak" else scaled
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._numbers import check_number
 
 
-@dataclass(frozen=True)
-class Band:
+class Band(NamedTuple):
     """A checked constraint, as the engine takes it.
 
     Parameters

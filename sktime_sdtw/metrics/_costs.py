@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +14,7 @@ COSTS = ("sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed"
 CostFunction = Callable[[Array, Array], Array]
 
 
-@dataclass(frozen=True)
-class ResolvedCost:
+class ResolvedCost(NamedTuple):
     """A checked local cost.
 
     Parameters
@@ -87,15 +85,15 @@ def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> Re
     """
     if callable(cost):
         return ResolvedCost("callable", function=cost)
-    accepted = [name for name in COSTS if precomputed or name != "precomputed"]
+    accepted = COSTS if precomputed else COSTS[:-1]
     if not isinstance(cost, str):
-        raise TypeError(f"cost must be one of {accepted} or a callable. Got {cost!r}.")
+        raise TypeError(f"cost must be one of {list(accepted)} or a callable. Got {cost!r}.")
     if cost not in accepted:
         reason = " (pairwise functions compute the costs: pass a callable)" if cost == "precomputed" else ""
-        raise ValueError(f"cost must be one of {accepted} or a callable. Got {cost!r}{reason}.")
+        raise ValueError(f"cost must be one of {list(accepted)} or a callable. Got {cost!r}{reason}.")
     if cost == "gak":
-        return ResolvedCost(cost, scale=1.0 / (2.0 * check_number(sigma, "sigma", 0, exclusive=True) ** 2))
-    return ResolvedCost(cost, scale=0.5 if cost == "cosine" else 1.0)
+        return ResolvedCost(cost, 1.0 / (2.0 * check_number(sigma, "sigma", 0, exclusive=True) ** 2))
+    return ResolvedCost(cost, 0.5 if cost == "cosine" else 1.0)
 
 
 def check_cost_matrix(costs: Any, name: str) -> Array:

@@ -203,7 +203,7 @@ def test_optimal_path(runtime, shape, dtype):
     x, y = (SeriesBatch.from_arrays([rng.integers(0, 3, size=(t, 1)).astype(dtype)]) for t in shape)
     for band in (Band(), Band("sakoe_chiba", 5.0)):
         pairs = _engine.Pairs(x, y)
-        value, path = cuda.optimal_path(runtime, pairs, _engine._settings(resolved("sqeuclidean"), band))
+        value, path = cuda.optimal_path(runtime, pairs, _engine.settings_of(resolved("sqeuclidean"), band))
         expected, its_path = _engine.optimal_path(pairs, resolved("sqeuclidean"), band, device="cpu")
         assert value == expected
         np.testing.assert_array_equal(path, its_path)
@@ -213,7 +213,7 @@ def test_optimal_path(runtime, shape, dtype):
 def test_optimal_path_in_chunks(runtime, monkeypatch):
     monkeypatch.setattr(_plan, "chunk_rows", lambda *_: 8)
     pairs = _engine.Pairs(series((45,), 2), series((300,), 2, seed=1))
-    value, path = cuda.optimal_path(runtime, pairs, _engine._settings(resolved("euclidean"), Band()))
+    value, path = cuda.optimal_path(runtime, pairs, _engine.settings_of(resolved("euclidean"), Band()))
     expected, its_path = _engine.optimal_path(pairs, resolved("euclidean"), Band(), device="cpu")
     assert value == pytest.approx(expected, rel=1e-14)
     np.testing.assert_array_equal(path, its_path)
@@ -226,7 +226,7 @@ def test_costs_that_overflow(runtime):
     assert np.isnan(values[:, 0]).all()
     assert np.isfinite(values[:, 1]).all()
     value, path = cuda.optimal_path(
-        runtime, _engine.Pairs(x, y), _engine._settings(resolved("sqeuclidean"), Band())
+        runtime, _engine.Pairs(x, y), _engine.settings_of(resolved("sqeuclidean"), Band())
     )
     assert np.isnan(value)
     assert len(path) == 0
