@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from .._estimator import is_flat
 from .._series import Array, SeriesBatch, check_series
 from ..metrics._arguments import check_gamma
+from ..metrics._numbers import check_count, check_number
 from ._lbfgs import LBFGS, minimise
 from ._objective import Alignment, CentreLoss, Floats
 from ._start import check_weights, starting_point
@@ -174,10 +174,10 @@ def soft_dtw_barycenter(
             device=device,
         ),
         init=init,
-        length=_check_count(length, "length", 1) if length is not None else None,
+        length=check_count(length, "length", 1) if length is not None else None,
         objective=objective,
-        max_iter=_check_count(max_iter, "max_iter", 0),
-        tol=_check_tol(tol),
+        max_iter=check_count(max_iter, "max_iter", 0),
+        tol=check_number(tol, "tol", 0),
     )
     barycenter = fit.barycenter[:, 0] if fit.barycenter.shape[1] == 1 and is_flat(X) else fit.barycenter
     return (barycenter, fit.loss_history) if return_history else barycenter
@@ -204,19 +204,3 @@ def fit_barycenter(
     minimise([problem], loss.evaluate, max_iter=max_iter, on_step=lambda _: history.append(problem.value))
     barycenter = problem.point.reshape(start.shape).astype(series.dtype)
     return BarycenterFit(barycenter, np.array(history), problem.n_iter)
-
-
-def _check_count(value: Any, name: str, least: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an int >= {least}. Got {value!r}.")
-    if value < least:
-        raise ValueError(f"{name} must be an int >= {least}. Got {value!r}.")
-    return int(value)
-
-
-def _check_tol(tol: Any) -> float:
-    if isinstance(tol, (bool, np.bool_)) or not isinstance(tol, Real):
-        raise TypeError(f"tol must be a finite number >= 0. Got {tol!r}.")
-    if not 0 <= float(tol) < np.inf:
-        raise ValueError(f"tol must be a finite number >= 0. Got {tol!r}.")
-    return float(tol)

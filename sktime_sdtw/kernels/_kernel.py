@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._cache import PairCache
 from .._estimator import fit_context, restore_layout
-from .._series import Array, check_series
+from .._series import Array, SeriesBatch, check_series
 from ._base import KERNEL_CONSTRAINTS, KernelTransformer
 
 
@@ -140,9 +140,7 @@ class SoftDTWKernel(KernelTransformer):
         """
         batch = self._check_series(X, reset=True)
         self._fit_bandwidth(batch)
-        self.X_fit_ = restore_layout(batch, flat=False)
-        self._self_terms = self._measure().self_terms(batch)
-        self._n_features_out = len(batch)
+        self._keep(batch)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -176,12 +174,14 @@ class SoftDTWKernel(KernelTransformer):
         ndarray of shape (n_samples, n_samples)
         """
         batch = self._check_series(X, reset=True)
-        known = None
-        if self.kernel != "gak":
-            known = self._measure().matrix(batch)
+        # Only the matrix of "gak" needs its bandwidth; from the others it follows.
+        known = None if self.kernel == "gak" else self._measure().matrix(batch)
         self._fit_bandwidth(batch, known)
         matrix = self._measure().matrix(batch) if known is None else known
+        self._keep(batch)
+        return self._to_kernel(matrix)
+
+    def _keep(self, batch: SeriesBatch) -> None:
         self.X_fit_ = restore_layout(batch, flat=False)
         self._self_terms = self._measure().self_terms(batch)
         self._n_features_out = len(batch)
-        return self._to_kernel(matrix)

@@ -9,6 +9,7 @@ import numpy as np
 from .._series import Array, check_series, to_float_array
 from . import _on_gpu
 from ._divergence import pairwise_soft_dtw_divergence, soft_dtw_divergence
+from ._numbers import check_count
 from ._on_gpu import on_gpu
 from ._soft_dtw import pairwise_soft_dtw, soft_dtw
 
@@ -180,17 +181,13 @@ def median_heuristic_sigma(X: Any, *, n_samples: int = 100, random_state: Any = 
     >>> median_heuristic_sigma([[0.0, 1.0, 2.0, 3.0]], random_state=0)
     3.0
     """
-    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)):
-        raise TypeError(f"n_samples must be an int >= 2. Got {n_samples!r}.")
-    if n_samples < 2:
-        raise ValueError(f"n_samples must be an int >= 2. Got {n_samples!r}.")
-    # Here, as they take a second to import and none of the distances needs them.
+    n_samples = check_count(n_samples, "n_samples", 2)
     from scipy.spatial.distance import pdist
     from sklearn.utils.random import sample_without_replacement
 
     batch = check_series(X)
     total = len(batch.values)
-    rows = sample_without_replacement(total, min(int(n_samples), total), random_state=random_state)
+    rows = sample_without_replacement(total, min(n_samples, total), random_state=random_state)
     distances = pdist(batch.values[rows].astype(np.float64)) if total > 1 else np.zeros(1)
     scale = float(np.median(distances)) or float(np.mean(distances)) or 1.0
     return scale * float(np.sqrt(batch.max_length))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -25,3 +25,13 @@ def check_number(value: Any, name: str, least: float, *, exclusive: bool = False
     if not math.isfinite(number) or number < least or (exclusive and number == least):
         raise ValueError(f"{accepted}. Got {value!r}.")
     return number
+
+
+def check_count(value: Any, name: str, least: int) -> int:
+    """Read an integer that is at least `least`; a bool is none."""
+    accepted = f"{name} must be an int >= {least}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{accepted}. Got {value!r}.")
+    if value < least:
+        raise ValueError(f"{accepted}. Got {value!r}.")
+    return int(value)
