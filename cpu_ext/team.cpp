@@ -4,10 +4,13 @@
 // much of the work that is shared); after a tenth of a second it leaves. Helpers belong to one process: a forked child,
 // which has none of its parent's threads, hires its own. They hold nothing of Python's and nothing that must be given
 // back, and block all signals. One call at a time has them; calls that come meanwhile, and calls from within a call,
-// start threads of their own.
+// start threads of their own. Work that a helper has not begun when the caller is done with its own is done by the caller:
+// a helper that has to wait for a CPU holds nobody up.
 #include "team.hpp"
 
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -44,6 +47,30 @@ class BlockSignals {
     sigset_t before_;
 };
 
+// The CPUs that the threads of a call were last seen on. The system leaves two threads on one CPU, once they are there,
+// when each of them is always busy, be it with looking what the other one does; who finds its CPU taken is sent away.
+class Places {
+  public:
+    Places() {
+        CPU_ZERO(&taken_);
+        add(sched_getcpu());
+    }
+    bool has(int cpu) const { return cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &taken_); }
+    void add(int cpu) {
+        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(cpu, &taken_);
+    }
+    // Those of `allowed` that are left.
+    cpu_set_t others(const cpu_set_t &allowed) const {
+        cpu_set_t both, left;
+        CPU_AND(&both, &allowed, &taken_);
+        CPU_XOR(&left, &allowed, &both);
+        return left;
+    }
+
+  private:
+    cpu_set_t taken_;
+};
+
 class Helper {
   public:
     // From here it does not leave until it has had work, or is dismissed. Throws where the system gives no thread.
@@ -52,24 +79,37 @@ class Helper {
         const std::lock_guard lock(mutex_);
         if (state_ == State::away) {
             const BlockSignals guard;
+            cpu_ = nowhere;
             std::thread([this] { serve(); }).detach();
         }
         state_ = State::hired;
     }
     void dismiss() { turn(State::hired, State::idle); }
-    void give(Call call, void *work, int thread) {
+    void give(Call call, void *work, int thread, Places &places) {
         call_ = call, work_ = work, thread_ = thread;
-        change(State::working);
+        const int cpu = cpu_;
+        if (!places.has(cpu)) {
+            places.add(cpu);
+            return change(State::given);
+        }
+        cpu_set_t allowed, others;
+        const bool known = sched_getaffinity(id_, sizeof allowed, &allowed) == 0;
+        if (known) others = places.others(allowed);
+        const bool sent = known && CPU_COUNT(&others) > 0 && sched_setaffinity(id_, sizeof others, &others) == 0;
+        change(State::given);  // if it slept it wakes up there
+        if (sent) sched_setaffinity(id_, sizeof allowed, &allowed);
     }
+    // Whether it had not begun yet. It won't.
+    bool take_back() { return turn(State::given, State::idle); }
     void await() {
-        auto done = [this] { return state_ != State::working; };
-        if (look(done)) return;
+        auto done = [this] { return state_ != State::given && state_ != State::working; };
+        if (look(false, done)) return;
         std::unique_lock lock(mutex_);
         changed_.wait(lock, done);
     }
 
   private:
-    enum class State { away, idle, hired, working };
+    enum class State { away, idle, hired, given, working };
 
     bool turn(State from, State to) { return state_.compare_exchange_strong(from, to); }
     void change(State state) {
@@ -80,7 +120,8 @@ class Helper {
         changed_.notify_all();
     }
     // Whether it has come to pass. Who has seen it takes no lock: the other one still holds it then, as a rule.
-    template <class Until> static bool look(Until until) {
+    // A helper without work is `idle` and leaves its CPU to whoever else wants it.
+    template <class Until> static bool look(bool idle, Until until) {
         constexpr auto patience = std::chrono::microseconds(200);
         const auto begin = std::chrono::steady_clock::now();
         do {
@@ -88,26 +129,34 @@ class Helper {
                 if (until()) return true;
                 pause_briefly();
             }
+            if (idle) sched_yield();
         } while (std::chrono::steady_clock::now() - begin < patience);
         return false;
     }
     void serve() {
         constexpr auto patience = std::chrono::milliseconds(100);
-        auto has_work = [this] { return state_ == State::working; };
+        id_ = static_cast<pid_t>(syscall(SYS_gettid));
+        auto has_work = [this] { return state_ == State::given; };
         for (;;) {
-            if (!look(has_work)) {
+            cpu_ = sched_getcpu();
+            if (!look(true, has_work)) {
                 std::unique_lock lock(mutex_);
                 if (!changed_.wait_for(lock, patience, has_work)) {
                     if (turn(State::idle, State::away)) return;
                     continue;
                 }
             }
+            if (!turn(State::given, State::working)) continue;
             call_(work_, thread_);
             change(State::idle);
         }
     }
 
+    static constexpr int nowhere = -1;
+
     std::atomic<State> state_{State::away};
+    std::atomic<int> cpu_{nowhere};  // where it last looked for work
+    pid_t id_ = 0;                   // known where cpu_ is
     std::mutex mutex_;
     std::condition_variable changed_;
     Call call_ = nullptr;
@@ -120,14 +169,17 @@ class Crew {
     static Crew &of_this_process();
 
     // False where others have the helpers.
-    bool run(int n, Call call, void *work) {
+    bool run(int n, Call call, void *work, bool together) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock) return false;
         const auto wanted = static_cast<std::size_t>(n - 1);
         while (helpers_.size() < wanted) helpers_.push_back(std::make_unique<Helper>());
         hire(wanted);
-        for (std::size_t i = 0; i < wanted; ++i) helpers_[i]->give(call, work, static_cast<int>(i) + 1);
+        Places places;
+        for (std::size_t i = 0; i < wanted; ++i) helpers_[i]->give(call, work, static_cast<int>(i) + 1, places);
         call(work, 0);
+        for (std::size_t i = 0; i < wanted && !together; ++i)
+            if (helpers_[i]->take_back()) call(work, static_cast<int>(i) + 1);
         for (std::size_t i = 0; i < wanted; ++i) helpers_[i]->await();
         return true;
     }
@@ -190,9 +242,9 @@ void run_new_threads(int n, Call call, void *work) {
 
 }  // namespace
 
-void run_threads(int n, Call call, void *work) {
+void run_threads(int n, Call call, void *work, bool together) {
     if (n <= 1) return call(work, 0);
-    if (!Crew::of_this_process().run(n, call, work)) run_new_threads(n, call, work);
+    if (!Crew::of_this_process().run(n, call, work, together)) run_new_threads(n, call, work);
 }
 
 }  // namespace sdtw

@@ -7,11 +7,13 @@
 
 namespace sdtw {
 
-// Runs call(work, thread) for thread = 0 .. n - 1, all at the same time, the first one here.
-void run_threads(int n, void (*call)(void *work, int thread) noexcept, void *work);
+// Runs call(work, thread) for thread = 0 .. n - 1, the first one here; all at the same time if `together`, else some
+// perhaps one after the other.
+void run_threads(int n, void (*call)(void *work, int thread) noexcept, void *work, bool together);
 
 // Runs work(thread) for thread = 0 .. n - 1, the first one here. The first exception stops the others and is rethrown.
-template <class Work> void run_team(int n, std::atomic<bool> &stop, Work &&work) {
+// together: whether they wait for each other.
+template <class Work> void run_team(int n, std::atomic<bool> &stop, Work &&work, bool together = false) {
     struct Team {
         Work &work;
         std::atomic<bool> &stop;
@@ -28,7 +30,7 @@ template <class Work> void run_team(int n, std::atomic<bool> &stop, Work &&work)
             mine.stop = true;
         }
     };
-    run_threads(n, call, &team);
+    run_threads(n, call, &team, together);
     if (team.error) std::rethrow_exception(team.error);
 }
 

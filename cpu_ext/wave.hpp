@@ -173,7 +173,7 @@ template <class S, class C> class Wave {
             if (going) list_tasks(step);
         };
         std::barrier barrier(n_workers, advance);
-        run_team(n_workers, stop, [&](int thread) {
+        auto march_along = [&](int thread) {
             while (going) {
                 const auto count = static_cast<Index>(tasks_.size());
                 for (Index at = thread * L; at < count; at += n_workers * L)
@@ -181,7 +181,8 @@ template <class S, class C> class Wave {
                          static_cast<int>(std::min<Index>(L, count - at)));
                 barrier.arrive_and_wait();
             }
-        });
+        };
+        run_team(n_workers, stop, march_along, true);
     }
 
     class Worker;

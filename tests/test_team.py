@@ -69,6 +69,33 @@ check()  # and others come
 assert threads() > without
 """
 
+# Two threads on one CPU (only the engine itself can be told so): who waits keeps the other one from its work.
+ONE_CPU = """
+import time
+from sktime_sdtw import _core
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+seconds, out = {1: [], 2: []}, np.empty_like(expected)
+for _ in range(300):
+    for n_threads in seconds:
+        out[:] = 0
+        begin = time.perf_counter()
+        _core.signature(x, None, None, None, 4, False, None, out, n_threads)
+        seconds[n_threads].append(time.perf_counter() - begin)
+        assert np.array_equal(out, expected)
+one, two = (np.median(seconds[n]) for n in (1, 2))
+assert two < 1.4 * one, (one, two)
+"""
+
+# Helpers that are sent to another CPU may still run on any.
+AFFINITY = """
+allowed = os.sched_getaffinity(0)
+for _ in range(200):
+    check(2)
+    assert all(os.sched_getaffinity(int(task)) == allowed for task in os.listdir("/proc/self/task"))
+"""
+
+LINUX = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinities")
+
 
 @pytest.mark.parametrize(
     "code",
@@ -78,6 +105,8 @@ assert threads() > without
         pytest.param(
             FEW, marks=pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc"), id="few"
         ),
+        pytest.param(ONE_CPU, marks=LINUX, id="one CPU"),
+        pytest.param(AFFINITY, marks=LINUX, id="affinity"),
     ],
 )
 def test_threads_that_stay(code, tmp_path):
