@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -245,8 +246,8 @@ def make_stretched(
 
 def _check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} must be 1 or more; got {number}.")
+        if not isinstance(number, Integral) or number < 1:
+            raise ValueError(f"{name} must be an int >= 1. Got {number!r}.")
 
 
 def _check_not_negative(**numbers: float) -> None:

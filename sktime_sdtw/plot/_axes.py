@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .._series import Array
 
@@ -26,6 +27,13 @@ def pyplot() -> Any:
     except ImportError as error:
         raise ImportError("Plots need matplotlib. Install it with: pip install sktime-sdtw[plot]") from error
     return plt
+
+
+def check_drawable(estimator: Any, attribute: str, accepted: str) -> None:
+    """Raise where an estimator is not fitted, or has not what is to be drawn."""
+    check_is_fitted(estimator)
+    if not hasattr(estimator, attribute):
+        raise TypeError(f"estimator must be {accepted}. Got {type(estimator).__name__}.")
 
 
 def color_of(index: int) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sklearn.utils.validation import check_is_fitted
-
 from .._series import Array, check_series, check_single_series
 from ..barycenters import soft_dtw_barycenter
-from ._axes import COLORS, INK, draw_center, draw_members, make_axes, tidy
+from ._axes import COLORS, INK, check_drawable, draw_center, draw_members, make_axes, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +77,7 @@ class BarycenterDisplay:
         NotFittedError
             If the estimator is not fitted.
         """
-        check_is_fitted(estimator, "barycenter_")
+        check_drawable(estimator, "barycenter_", "a SoftDTWBarycenter")
         return cls(X, estimator.barycenter_).plot(ax, **plot_kw)
 
     @classmethod

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._series import Array, SeriesBatch, check_series
-from ._axes import INK, color_of, draw_center, draw_members, make_axes, tidy
+from ._axes import INK, check_drawable, color_of, draw_center, draw_members, make_axes, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +88,7 @@ class ClusterDisplay:
         NotFittedError
             If the estimator is not fitted.
         """
-        check_is_fitted(estimator, "cluster_centers_")
+        check_drawable(estimator, "cluster_centers_", "a SoftDTWKMeans or another clusterer with centres")
         return cls(X, estimator.predict(X), estimator.cluster_centers_, y=y).plot(ax, **plot_kw)
 
     def plot(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._series import Array
-from ._axes import INK, MUTED, draw_colorbar, pyplot
+from ._axes import INK, MUTED, check_drawable, draw_colorbar, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +71,7 @@ class GramDisplay:
 
         Parameters
         ----------
-        estimator : SoftDTWKernel or SoftDTWDistance
+        estimator : SoftDTWKernel, SoftDTWDistance or SignatureKernel
             Fitted.
         X : array-like or list
             Series of the rows; the columns are the series of fit.
@@ -94,7 +93,7 @@ class GramDisplay:
         NotFittedError
             If the estimator is not fitted.
         """
-        check_is_fitted(estimator)
+        check_drawable(estimator, "X_fit_", "a SoftDTWKernel, SoftDTWDistance or SignatureKernel")
         name = "kernel" if "kernel" in estimator.get_params() else "distance"
         return cls(estimator.transform(X), y=y, y_columns=y_columns, name=name).plot(ax, **plot_kw)
 

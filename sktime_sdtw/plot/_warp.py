@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._series import Array, check_series
 from ..alignment import apply_warp, gdtw
 from ..alignment._problem import read_signals
-from ._axes import COLORS, INK, MUTED, color_of, make_axes, pyplot, tidy
+from ._axes import COLORS, INK, MUTED, check_drawable, color_of, make_axes, pyplot, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +141,7 @@ class WarpDisplay:
         -------
         WarpDisplay
         """
-        check_is_fitted(estimator)
+        check_drawable(estimator, "warps_", "a GDTWAligner or GDTWAlignerCV")
         warps = estimator.warps_ if X is None else estimator.warp(X)
         times = np.linspace(0, 1, warps.shape[1])
         batch = None if X is None else check_series(X)

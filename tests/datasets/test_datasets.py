@@ -86,13 +86,15 @@ def test_stretched_series_are_at_dtw_zero(dtype):
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (make_cylinder_bell_funnel, {"n_samples": 0}, "n_samples must be 1 or more"),
+        (make_cylinder_bell_funnel, {"n_samples": 0}, "n_samples must be an int >= 1"),
+        (make_cylinder_bell_funnel, {"n_samples": "many"}, "n_samples must be an int >= 1"),
+        (make_warped, {"length": 2.5}, "length must be an int >= 1"),
         (make_cylinder_bell_funnel, {"noise": -1.0}, "noise must be 0 or more"),
         (make_cylinder_bell_funnel, {"noise": np.nan}, "noise must be 0 or more"),
         (make_warped, {"warp": 1.0}, r"warp must be in \[0, 1\)"),
         (make_warped, {"length": (5, 4)}, "length must be"),
-        (make_warped, {"n_features": 0}, "n_features must be 1 or more"),
-        (make_stretched, {"template": [1.0], "max_repeat": 0}, "max_repeat must be 1 or more"),
+        (make_warped, {"n_features": 0}, "n_features must be an int >= 1"),
+        (make_stretched, {"template": [1.0], "max_repeat": 0}, "max_repeat must be an int >= 1"),
         (make_stretched, {"template": []}, "template"),
     ],
 )

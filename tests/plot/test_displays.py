@@ -20,6 +20,8 @@ from sktime_sdtw import (
     SoftDTWDistance,
     SoftDTWKernel,
     SoftDTWKMeans,
+    TimeSeriesScaler,
+    WarpDisplay,
     dtw_path,
     pairwise_gak,
     soft_dtw_alignment,
@@ -221,6 +223,14 @@ class TestCluster:
             ClusterDisplay(np.zeros((2, 3)), [0, 1], np.ones((2, 3))).plot(n_columns=-1)
         with pytest.raises(NotFittedError):
             ClusterDisplay.from_estimator(SoftDTWKMeans(), np.zeros((2, 3)))
+
+
+def test_estimators_of_another_kind(data):
+    X, _ = data
+    other = TimeSeriesScaler().fit(X)
+    for display in (BarycenterDisplay, ClusterDisplay, GramDisplay, WarpDisplay):
+        with pytest.raises(TypeError, match=r"estimator must be an? .* Got TimeSeriesScaler"):
+            display.from_estimator(other, X)
 
 
 class TestGram:
