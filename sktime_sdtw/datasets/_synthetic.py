@@ -244,7 +244,7 @@ def make_stretched(
     return [values[source][:, 0] if flat else values[source] for source in sources], sources
 
 
-def _check_positive(**numbers: int) -> None:
+def _check_positive(**numbers: Any) -> None:
     for name, number in numbers.items():
         if not isinstance(number, Integral) or number < 1:
             raise ValueError(f"{name} must be an int >= 1. Got {number!r}.")
