@@ -26,40 +26,17 @@ RESIDENT, MOST_MEMORY = 2, 0.25
 # Joints of a chain for each knot: seldom more, and where it is more a second launch has room for all.
 USUAL_JOINTS = 256
 
-# What is wrong with a pair, by status.
-MESSAGES = {
-    1: "No warp of pair {pair} meets slope_min, slope_max, band, band_lower and band_upper together. "
-    "Loosen one of them.",
-    3: "The objective leaves the range of float64: scale x and y down.",
-    4: "x_lengths is greater than the number of samples, {longest_x}.",
-    5: "x has a signal of one sample; a signal needs two samples or more.",
-    6: "y_lengths is greater than the number of samples, {longest}.",
-    7: "y has a signal of one sample; a signal needs two samples or more.",
-    8: "x has NaN or inf.",
-    9: "x_times has NaN or inf.",
-    10: "x_times must increase from sample to sample, without duplicates.",
-    11: "y has NaN or inf.",
-    12: "y_times has NaN or inf.",
-    13: "y_times must increase from sample to sample, without duplicates.",
-    14: "band, band_lower or band_upper has NaN.",
-    15: "slope_min must be >= 0.",
-    16: "slope_max must be >= 0.",
-    17: "slope_min is greater than slope_max: no warp has such a slope.",
-    18: "reg must be finite and >= 0.",
-    19: "reg_cumulative must be finite and >= 0.",
-}
-
 
 class UnsolvedPairError(ValueError):
-    """A pair that cannot be solved, by the number of the pair, its status and the longest signals."""
+    """A pair that cannot be solved: its number, and what is wrong as gdtw_problem.cuh numbers it."""
 
-    def __init__(self, pair: int, status: int, room: Room) -> None:
-        super().__init__(MESSAGES[status].format(pair=pair, **vars(room)))
-        self.pair, self.status, self.room = pair, status, room
+    def __init__(self, pair: int, status: int) -> None:
+        super().__init__(f"Pair {pair} cannot be solved: status {status}.")
+        self.pair, self.status = pair, status
 
     def moved(self, by: int) -> UnsolvedPairError:
         """The same for pairs that others come before."""
-        return UnsolvedPairError(self.pair + by, self.status, self.room)
+        return UnsolvedPairError(self.pair + by, self.status)
 
 
 @dataclass(frozen=True)
@@ -199,7 +176,9 @@ def solve(
         codes = runtime.download(status, (size,))
         if not (codes == NO_ROOM).any():
             break
-    raise_first(codes, room)
+    if codes.any():
+        pair = int(np.flatnonzero(codes)[0])
+        raise UnsolvedPairError(pair, int(codes[pair]))
     return out
 
 
@@ -247,13 +226,6 @@ def _problem(warping: Warping, settings: Settings) -> list[Argument]:
         np.int32(settings.penalty),
         np.float64(settings.penalty_delta),
     ]
-
-
-def raise_first(codes: NDArray[np.int32], room: Room) -> None:
-    """Raise for the first pair that was not solved."""
-    if codes.any():
-        pair = int(np.flatnonzero(codes)[0])
-        raise UnsolvedPairError(pair, int(codes[pair]), room)
 
 
 # --- arrays

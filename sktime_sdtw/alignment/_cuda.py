@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ..functional._cuda_batches import Device, Gpu
 from ..functional._library import ASKS
-from ._feasible import no_warp
-from ._solver import NO_WARP
+from ._solver import why_unsolved
 
 if TYPE_CHECKING:
     from ..cuda_ext._gdtw import Found, Room, Settings, Warping
@@ -77,11 +76,11 @@ def forward(
     try:
         found = solve(device.runtime, warping, _settings(*settings), room, n_grid, look=ASKS.get())
     except UnsolvedPairError as error:
-        if error.status != NO_WARP:
-            raise
         host = [None if tensor is None else tensor.cpu() for tensor in tensors]
-        problem = flatten(host, x_lengths.cpu(), lengths.cpu(), *settings)
-        raise ValueError(no_warp(problem, error.pair)) from None
+        problem = flatten(
+            host, x_lengths.cpu(), lengths.cpu(), *settings
+        )  # says what is wrong with the input
+        raise ValueError(why_unsolved(problem, error.pair, error.status)) from None
     n, m = len(warping), room.longest
     tables = [device.tensor(buffer, n, m) for buffer in (found.warp, found.cell, found.holds, found.ties)]
     numbers = [device.tensor(buffer, n) for buffer in (found.objective, found.residual)]

@@ -19,6 +19,7 @@ EXACT_NEEDS_CPU = (
     "the search is exact without it, on a GPU too.)"
 )
 NO_WARP = 1  # status of such a pair
+TOO_LARGE = "The objective leaves the range of float64: scale x and y down."
 ALL = -1  # as n_grid: no grid, all warps are searched
 
 
@@ -78,9 +79,7 @@ def solve(problem: Problem, n_grid: int = 0, n_jobs: int | None = None, device: 
         try:
             return Solution(**solve_arrays(runtimes, problem, n_grid))
         except UnsolvedPairError as error:
-            if error.status == NO_WARP:
-                raise ValueError(no_warp(problem, error.pair)) from None
-            raise
+            raise ValueError(why_unsolved(problem, error.pair, error.status)) from None
     n, m = len(problem.sources), len(problem.targets.times)
     out = Solution(
         np.empty(m),
@@ -105,10 +104,15 @@ def solve(problem: Problem, n_grid: int = 0, n_jobs: int | None = None, device: 
     ]
     _core.gdtw(*arguments)
     if status.any():
-        raise ValueError(no_warp(problem, int(np.flatnonzero(status)[0])))
+        raise ValueError(why_unsolved(problem, int(np.flatnonzero(status)[0]), NO_WARP))
     if not np.isfinite(out.objective).all():
-        raise ValueError("The objective leaves the range of float64: scale x and y down.")
+        raise ValueError(TOO_LARGE)
     return out
+
+
+def why_unsolved(problem: Problem, pair: int, status: int) -> str:
+    """What is wrong with a pair whose input is as it must be."""
+    return no_warp(problem, pair) if status == NO_WARP else TOO_LARGE
 
 
 def gradient(
