@@ -33,7 +33,7 @@ MOST_RUN = 32
 MOST_LISTED = 2**16  # pairs of a window that are written out as a list
 
 # Shares of the memory of the device. None has been tuned on a GPU yet.
-EDGE_BYTES = 2**30  # columns that pass from strip to strip
+EDGE_BYTES = 2**31  # columns that pass from strip to strip
 TABLE_BYTES = 2**30  # cost tables of values
 SCRATCH_BYTES = 2**28  # what gradients keep of a chunk of rows, with its cost table
 RESULT_BYTES = 2**28  # one rectangle of results, of which two exist at a time
@@ -119,7 +119,7 @@ def choose_variant(
         are small.
     """
     small = paired or wide
-    rows, cols = (4, 4) if small else (8, 4 if dim > 4 else 8)
+    rows, cols = (4, 4) if small else (4 if dim > 4 else 8, 8)
     lanes = 32
     if groups >= 64 * multiprocessors:
         lanes = next(lanes for lanes in (8, 16, 32) if longest <= lanes * cols or lanes == 32)

@@ -127,7 +127,8 @@ def examine(spec: Any, keeps: bool = False) -> Kernel | None:
         needed = cells * of_cell - (spec.entry == "reverse")
         # What one lane fetches for the next step takes the time of all, and so does what is kept.
         most = moves_of(defines, spec.entry, keeps)
-        ways = (_sass.shortest_round(blocks, mark, needed, "LDG|STG", moves) for moves in range(most, -1, -1))
+        moved = "LDG|STG" if defines["PAIRED"] == "1" else "LDG"
+        ways = (_sass.shortest_round(blocks, mark, needed, moved, moves) for moves in range(most, -1, -1))
         code, units = next((way for way in ways if way), []), cells
     if not code:
         raise SystemExit(f"The inner loop of {spec} was not found.")
@@ -143,12 +144,18 @@ def examine(spec: Any, keeps: bool = False) -> Kernel | None:
 
 
 def moves_of(defines: Mapping[str, str], entry: str, keeps: bool) -> int:
-    """Loads and stores of a step of a sweep, at most: some of them the compiler may have put together."""
+    """Loads and stores of a step of a sweep, at most: some of them the compiler may have put together.
+
+    Of a window only loads: of its strips each has as many of what comes from the left, or of what goes on to
+    the right, or both, and there are few with both.
+    """
     rows, cols, d = (int(defines[name]) for name in ("TILE_ROWS", "TILE_COLS", "DIM"))
     of_quad = 2 if defines["REAL"] == "double" else 4
     numbers = 1 if defines["HARD"] == "1" else 2  # with an exponent
     kept = numbers * (rows + cols) // of_quad
     tile, multi = rows * cols // of_quad, int(defines["MULTI"])
+    if defines["PAIRED"] == "0":  # rows of x come in quads
+        return rows * d // of_quad + multi * rows * numbers
     moves = rows * d if d else tile
     if entry == "reverse":  # which puts E in the place of the costs
         return moves + kept + (0 if d else tile) + multi * rows * (2 + d)

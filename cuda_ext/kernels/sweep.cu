@@ -139,6 +139,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
 #endif
 
+#if PAIRED
         // What lane 0 starts from is loaded one step before it is needed.
         Number ahead_left[TILE_ROWS];
         TileCosts ahead_costs;
@@ -149,7 +150,6 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 seen = load_acquire(progress + slot - 1);
                 if (seen <= tile) pause();
             }
-#if PAIRED
             const REAL *left_m = edge_m + edge + chunk.begin + fetched;
             const EXPONENT *left_e = edge_e + edge + chunk.begin + fetched;
             if (tile < 0) {  // done in an earlier chunk
@@ -157,10 +157,6 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 left_m = state_in_m + at;
                 left_e = state_in_e + at;
             }
-#else
-            const REAL *left_m = edge_m + edge + fetched;
-            const EXPONENT *left_e = edge_e + edge + fetched;
-#endif
 #pragma unroll
             for (int r = 0; r < TILE_ROWS; ++r) {
                 ahead_left[r].m = left_m[r];
@@ -170,7 +166,6 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #endif
 #pragma unroll
         for (int r = 0; r < TILE_ROWS; ++r) ahead_left[r] = no_path();
-#if PAIRED
         auto fetch = [&](int tile) {
 #if DIM > 0 && DIM <= 2
             ahead_costs.load_x(x + x_offsets[group] * DIM, chunk.begin + (int64)tile * TILE_ROWS, n);
@@ -182,7 +177,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
         if (l == 0 && tiles > 0) fetch(0);
 #else
         // Lane 0 walks through the rows of the run and hands them on.
-        int64 i = first_i - 1, row = 0, n = 0, fetched = 0;  // of all series
+        int64 i = first_i - 1, row = 0, n = 0;
+        const STORE *rows = x;  // of its next tile
         auto next_place = [&]() {
             Place place = {0, 0};
             bool fresh = false;
@@ -191,6 +187,7 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
                 if (methods[(g * n_x + i) * n_y + j] != method) continue;
                 n = series_length(x_offsets, i);
                 row = 0;
+                rows = x + x_offsets[i] * DIM;
                 fresh = true;
             }
             if (row >= n || !(valid && strip_col < m)) return place;
@@ -199,20 +196,8 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
             row += TILE_ROWS;
             return place;
         };
-        Place place = {0, 0}, ahead = {0, 0};
-        auto fetch = [&]() {
-            ahead = next_place();
-            if (ahead.left == 0) return;
-#if DIM > 0 && DIM <= 2
-            ahead_costs.load_x(x + x_offsets[i] * DIM, n - ahead.left, n);
-#endif
-#if MULTI
-            if (strip > 0) fetch_left(fetched, (int)(fetched / TILE_ROWS));
-#endif
-            fetched += TILE_ROWS;
-        };
-        if (l == 0) fetch();
-        int done = 0;  // tiles of the lane, of all series
+        Place place = {0, 0};
+        int fetched = 0, done = 0;  // tiles of all series: that lane 0 has begun, that the lane is through with
 #endif
 #if DIM == 0
         if (works) ahead_costs.load(tile_table, stride);
@@ -231,38 +216,52 @@ KERNEL void sweep(const STORE *__restrict__ x, const STORE *__restrict__ y, cons
 #pragma unroll
                 for (int k = 0; k < DIM; ++k) costs.x[r][k] = shuffle_up(costs.x[r][k], 1);
 #endif
-#if !PAIRED
-            place.left = shuffle_up(place.left, 1);
-            place.series = shuffle_up(place.series, 1);
-            if (l == 0) place = ahead;
-#endif
+#if PAIRED
             if (l == 0) {
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r) left[r] = ahead_left[r];
 #if DIM > 2
-#if PAIRED
                 if (tile < tiles) costs.load_x(x + x_offsets[group] * DIM, chunk.begin + (int64)tile * TILE_ROWS, n);
-#else
-                if (place.left > 0) costs.load_x(x + x_offsets[i] * DIM, n - place.left, n);
-#endif
 #elif DIM > 0
 #pragma unroll
                 for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
                     for (int k = 0; k < DIM; ++k) costs.x[r][k] = ahead_costs.x[r][k];
 #endif
-#if PAIRED
 #if MULTI || DIM > 0
                 if (tile + 1 < tiles) fetch(tile + 1);
 #endif
-#else
-                fetch();
-#endif
             }
-#if PAIRED
             if (tile < 0 || tile >= tiles) continue;
             const bool ends = owns_end && tile == end_tile;
 #else
+            place.left = shuffle_up(place.left, 1);
+            place.series = shuffle_up(place.series, 1);
+            if (l == 0) {
+                place = next_place();
+                if (place.left > 0) {
+                    costs.load_rows(rows, place.left);
+                    rows += TILE_ROWS * DIM;
+#if MULTI
+                    if (strip > 0) {
+                        while (seen <= fetched) {
+                            seen = load_acquire(progress + slot - 1);
+                            if (seen <= fetched) pause();
+                        }
+                        const int64 at = edge + (int64)fetched++ * TILE_ROWS;
+#pragma unroll
+                        for (int r = 0; r < TILE_ROWS; ++r) {
+                            left[r].m = edge_m[at + r];
+                            if (!HARD) left[r].e = edge_e[at + r];
+                        }
+                    } else
+#endif
+                    {
+#pragma unroll
+                        for (int r = 0; r < TILE_ROWS; ++r) left[r] = no_path();
+                    }
+                }
+            }
             const bool active = works && place.left > 0;
             if (!any(active)) break;
             if (!active) continue;

@@ -37,12 +37,32 @@ struct TileCosts {
 #pragma unroll
             for (int k = 0; k < DIM; ++k) y[c][k] = (REAL)series[minimum(first + c, m - 1) * DIM + k];
     }
+#if PAIRED
     DEVICE void load_x(const STORE *series, int64 first, int64 n) {
 #pragma unroll
         for (int r = 0; r < TILE_ROWS; ++r)
 #pragma unroll
             for (int k = 0; k < DIM; ++k) x[r][k] = (REAL)series[minimum(first + r, n - 1) * DIM + k];
     }
+#else
+    // Rows of which so many are left: 16 bytes at a time, where they lie so.
+    DEVICE void load_rows(const STORE *rows, int left) {
+        const bool aligned = sizeof(STORE) == sizeof(REAL) && (int64)rows % 16 == 0;
+        if (left >= TILE_ROWS && aligned) {
+            REAL all[TILE_ROWS * DIM];
+            load_aligned(all, (const REAL *)rows);
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+                for (int k = 0; k < DIM; ++k) x[r][k] = all[r * DIM + k];
+        } else {
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; ++r)
+#pragma unroll
+                for (int k = 0; k < DIM; ++k) x[r][k] = (REAL)rows[minimum(r, left - 1) * DIM + k];
+        }
+    }
+#endif
     DEVICE REAL sum(int r, int c) const {
         REAL total = 0;
 #pragma unroll

@@ -40,6 +40,15 @@ def test_several_strips(runtime, d, dtype):
     check_gradients(runtime, x, y)
 
 
+@pytest.mark.parametrize("d", [1, 5, 8])
+def test_rows_of_several_strips_wherever_they_lie(runtime, d):
+    x, y = series((16, 9, 12, 11), d), series((300, 5, 8, 20), d, seed=1)
+    starts = x.offsets[:-1] * d * x.values.itemsize % 16
+    assert (starts == 0).any()  # loaded 16 bytes at a time
+    assert d == 8 or (starts > 0).any()  # singly
+    check_values(runtime, x, y)
+
+
 @pytest.mark.parametrize("band", BANDS[1:])
 def test_several_strips_with_a_band(runtime, band):
     x, y = series((140, 270), 1), series((270, 290), 1, seed=1)

@@ -100,7 +100,7 @@ def test_small_memory_gives_small_windows():
 
 def test_variants():
     assert variant(dim=1) == _plan.Variant(1, 8, 8, 32, 2)
-    assert variant(dim=5) == _plan.Variant(5, 8, 4, 32, 4)
+    assert variant(dim=5) == _plan.Variant(5, 4, 8, 32, 2)
     assert variant(wide=True) == _plan.Variant(1, 4, 4, 32, 4)
     assert variant(paired=True) == _plan.Variant(1, 4, 4, 32, 4)
     # Short series share a warp, where there are enough of them.
