@@ -25,10 +25,24 @@ LEAST_GRID = 257
 RESIDENT, MOST_MEMORY = 2, 0.25
 # Joints of a chain for each knot: seldom more, and where it is more a second launch has room for all.
 USUAL_JOINTS = 256
+# What has a gradient, in the order of the kernel's parameters.
+GRADIENTS = (
+    "x",
+    "x_times",
+    "x_slopes",
+    "y",
+    "times",
+    "low",
+    "high",
+    "slope_min",
+    "slope_max",
+    "reg",
+    "cumulative",
+)
 
 
 class UnsolvedPairError(ValueError):
-    """A pair that cannot be solved: its number, and what is wrong as gdtw_problem.cuh numbers it."""
+    """A pair that cannot be solved: its number, and what is wrong as gdtw_setup.cuh numbers it."""
 
     def __init__(self, pair: int, status: int) -> None:
         super().__init__(f"Pair {pair} cannot be solved: status {status}.")
@@ -187,9 +201,8 @@ def gradient(
 ) -> dict[str, Buffer]:
     """Gradients of the inner product of the warps with `upstream`, as `_core.gdtw_gradient`."""
     size = len(warping)
-    names = ("x", "x_times", "x_slopes", "y", "times", "low", "high", "slope_min", "slope_max", "reg")
     out: dict[str, Buffer] = {}
-    for name in (*names, "cumulative"):
+    for name in GRADIENTS:
         like = getattr(warping, name)
         if like is not None:
             out[name] = runtime.zeros(like.count, np.float64)
@@ -208,7 +221,7 @@ def gradient(
         np.int64(numbers),
         runtime.empty(blocks * integers, np.int32),
         np.int64(integers),
-        *(out.get(name) for name in (*names, "cumulative")),
+        *(out.get(name) for name in GRADIENTS),
     ]
     runtime.launch(make_gdtw_spec("gdtw_backward", general), blocks, THREADS, arguments)
     return out

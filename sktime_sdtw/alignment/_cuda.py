@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gpu", "backward", "forward"]
 
-Tensors = tuple[
-    Tensor | None, ...
-]  # x, x_times, x_slopes, y, times, low, high, slope_min, slope_max, reg, cumulative
+Tensors = tuple[Tensor | None, ...]  # in the order of `cuda_ext._gdtw.GRADIENTS`
 
 
 def _problem(device: Device, tensors: Tensors, x_lengths: Tensor, lengths: Tensor) -> tuple[Warping, Room]:
@@ -76,10 +74,9 @@ def forward(
     try:
         found = solve(device.runtime, warping, _settings(*settings), room, n_grid, look=ASKS.get())
     except UnsolvedPairError as error:
+        # Raises where it is the input that is wrong.
         host = [None if tensor is None else tensor.cpu() for tensor in tensors]
-        problem = flatten(
-            host, x_lengths.cpu(), lengths.cpu(), *settings
-        )  # says what is wrong with the input
+        problem = flatten(host, x_lengths.cpu(), lengths.cpu(), *settings)
         raise ValueError(why_unsolved(problem, error.pair, error.status)) from None
     n, m = len(warping), room.longest
     tables = [device.tensor(buffer, n, m) for buffer in (found.warp, found.cell, found.holds, found.ties)]
@@ -100,27 +97,14 @@ def backward(
 
     `state` is warp, cell, holds and ties of the forward call.
     """
-    from ..cuda_ext._gdtw import Found, gradient
+    from ..cuda_ext._gdtw import GRADIENTS, Found, gradient
 
     warping, room = _problem(device, tensors, x_lengths, lengths)
     pair_numbers = device.wrap(upstream.new_empty(len(warping)))
     found: Found = Found(*(device.wrap(part.contiguous()) for part in state), pair_numbers, pair_numbers)
     pull = device.wrap(upstream.contiguous())
     grads = gradient(device.runtime, warping, _settings(*settings), room, found, pull)
-    names = (
-        "x",
-        "x_times",
-        "x_slopes",
-        "y",
-        "times",
-        "low",
-        "high",
-        "slope_min",
-        "slope_max",
-        "reg",
-        "cumulative",
-    )
     return [
         upstream.new_empty(0) if tensor is None else device.tensor(grads[name], *tensor.shape)
-        for name, tensor in zip(names, tensors, strict=True)
+        for name, tensor in zip(GRADIENTS, tensors, strict=True)
     ]
