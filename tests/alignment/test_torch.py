@@ -217,6 +217,8 @@ def test_errors_name_the_argument():
         gdtw(x, y.numpy())
     with pytest.raises(TypeError, match="floating-point"):
         gdtw(x.int(), y)
+    with pytest.raises(ValueError, match="none of them 0"):
+        gdtw(x[:0], y[:0])
 
 
 def test_path_losses_agree_on_tensors_and_arrays():
