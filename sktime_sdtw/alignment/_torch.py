@@ -149,8 +149,8 @@ def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
         raise TypeError(f"{name} is of dtype {x.dtype}; floating-point numbers are accepted.")
     if not 1 <= x.ndim <= 3 or 0 in x.shape:
         raise ValueError(
-            f"{name} has shape {tuple(x.shape)}; expected (n,), (n, n_features) or (n_pairs, n, n_features), none "
-            "of them 0."
+            f"{name} has shape {tuple(x.shape)}; expected (n,), (n, n_features) or (n_pairs, n, n_features), "
+            "none of them 0."
         )
     single = x.ndim < 3
     if x.ndim == 1:
