@@ -267,30 +267,13 @@ def reverse_sweeps(
     collect: Callable[[tuple[int, int], Buffer | None], None] | None = None,
 ) -> None:
     """Adds the pairs of one method to `out`; `collect` sees each chunk's table of E, from the last one on."""
-    runtime, variant, real = kernels.runtime, problem.variant, arithmetic.real
+    variant, real = problem.variant, arithmetic.real
     rows, keeps_all = _plan.gradient_rows(problem.n, problem.m, variant, real.itemsize, budget)
     pairs = problem.pairs(kernels, rows, skewed=collect is None)
-    layout, chunks = pairs.layout, pairs.chunks()
-    table = None if variant.dim else runtime.empty(pairs.plan.most_cells, real)
-    tiles = pairs.plan.tiles
-    begins = _plan.offsets_of(tiles) if keeps_all else [0] * len(tiles)
-    numbers = (sum if keeps_all else max)(tiles) * variant.kept_numbers
-    all_kept = Kept(runtime.empty(numbers, real), runtime.empty(numbers, arithmetic.exponent))
-    kept = [
-        all_kept.part(int(begin) * variant.kept_numbers, count * variant.kept_numbers)
-        for begin, count in zip(begins, tiles, strict=False)
-    ]
-    columns, edges = int(layout.columns[-1]), _edges(kernels, pairs, arithmetic)
-    flows = Flows(runtime.empty(columns, real), runtime.empty(columns, real))
-    if variant.multi:
-        flows.edge_left = runtime.empty(int(layout.whole_edges[-1]), real)
-        flows.edge_diag = runtime.empty(int(layout.whole_edges[-1]), real)
-    flows.expected_cost, flows.entropy = out.get("expected_cost"), out.get("entropy")
-    if "alignment" in out:
-        flows.alignment = out["alignment"]
-        flows.alignment_offsets = kernels.table_of(_plan.offsets_of(problem.n * problem.m))
-    if variant.dim:
-        flows.grad_x, flows.grad_y = out.get("x"), out.get("y")
+    chunks = pairs.chunks()
+    table = None if variant.dim else kernels.runtime.empty(pairs.plan.most_cells, real)
+    kept, edges = _kept(kernels, pairs, arithmetic, keeps_all), _edges(kernels, pairs, arithmetic)
+    flows = _flows(kernels, problem, pairs, real, out)
     numbers = _state_numbers(kernels, pairs)
     between = _state(kernels, arithmetic, numbers * max(1, len(chunks) - 1))
     states = [NO_STATE] + [between.part(number * numbers, numbers) for number in range(len(chunks[1:]))]
@@ -335,3 +318,33 @@ def reverse_sweeps(
         if kernels.cost in VARYING_SLOPE:
             kernels.table(pairs, methods, [arithmetic], chunk, table, slope=True)
         kernels.products(pairs, methods, arithmetic, chunk, table, out.get("x"), out.get("y"))
+
+
+def _kept(kernels: Kernels, pairs: DevicePairs, arithmetic: Arithmetic, keeps_all: bool) -> list[Kept]:
+    """Room for the tiles of each chunk: of its own, or for all of them the same."""
+    tiles, numbers = pairs.plan.tiles, pairs.variant.kept_numbers
+    begins = _plan.offsets_of(tiles) if keeps_all else [0] * len(tiles)
+    whole = (sum if keeps_all else max)(tiles) * numbers
+    empty = kernels.runtime.empty
+    room = Kept(empty(whole, arithmetic.real), empty(whole, arithmetic.exponent))
+    return [
+        room.part(int(begin) * numbers, count * numbers) for begin, count in zip(begins, tiles, strict=False)
+    ]
+
+
+def _flows(
+    kernels: Kernels, problem: Problem, pairs: DevicePairs, real: np.dtype[Any], out: dict[Wanted, Buffer]
+) -> Flows:
+    """What passes between chunks and strips on the way back, and where the results go."""
+    empty, columns = kernels.runtime.empty, int(pairs.layout.columns[-1])
+    flows = Flows(empty(columns, real), empty(columns, real))
+    if pairs.variant.multi:
+        rows = int(pairs.layout.whole_edges[-1])
+        flows.edge_left, flows.edge_diag = empty(rows, real), empty(rows, real)
+    flows.expected_cost, flows.entropy = out.get("expected_cost"), out.get("entropy")
+    if "alignment" in out:
+        flows.alignment = out["alignment"]
+        flows.alignment_offsets = kernels.table_of(_plan.offsets_of(problem.n * problem.m))
+    if pairs.variant.dim:
+        flows.grad_x, flows.grad_y = out.get("x"), out.get("y")
+    return flows
