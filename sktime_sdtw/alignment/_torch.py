@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,19 +18,60 @@ from ._solver import ALL, EXACT_NEEDS_CPU, check_search, finer_grid
 from ._torch_objective import objective
 
 
+class _Problem(NamedTuple):
+    """What the operator is given before the losses."""
+
+    x: Tensor
+    x_times: Tensor
+    x_slopes: Tensor | None
+    y: Tensor
+    times: Tensor
+    low: Tensor
+    high: Tensor
+    slope_min: Tensor
+    slope_max: Tensor
+    reg: Tensor
+    cumulative: Tensor
+    x_lengths: Tensor
+    lengths: Tensor
+    is_endpoint: bool
+
+
 def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     """`gdtw` for tensors: everything before and after the solver in differentiable operations."""
-    o = dict(options)
+    o = options
     _problem.check_choice(o["mode"], "mode", _problem.MODES)
     _problem.check_choice(o["interpolation"], "interpolation", _problem.INTERPOLATIONS)
     data = _problem.check_penalty(o["loss"], o["huber_delta"], "loss")
     penalty = _problem.check_penalty(o["reg_loss"], o["reg_huber_delta"], "reg_loss")
     n_grid = check_search(o["n_grid"], o["exact"], o["interpolation"])
+    problem, origin, single, dtype = _make_problem(x, y, o, n_grid)
+    n_jobs = 1 if o["n_jobs"] is None else o["n_jobs"]
+    arguments = (*problem, data.code, data.delta, penalty.code, penalty.delta, n_jobs)
+    warp, cell, holds, ties, value, residual = warp_of(*arguments, n_grid)
+    gap = None
+    if o["return_gap"]:
+        with torch.no_grad():
+            finer = warp_of(*arguments, finer_grid(n_grid, problem.x.shape[1]))[4]
+        gap = (value.detach() - finer).clamp(min=0.0).to(dtype)
+    times, lengths = problem.times, problem.lengths
+    last = torch.minimum(torch.arange(times.shape[1], device=times.device), lengths[:, None] - 1)
+    times = times.gather(1, last)
+    if warp.requires_grad:
+        p = problem
+        known = (p.reg, p.cumulative, p.x_lengths, lengths, p.is_endpoint)
+        value = objective(warp, cell, p.x, p.x_times, p.x_slopes, p.y, times, *known, data, penalty)
+    found = ((warp + origin).to(dtype), times.to(dtype), value.to(dtype), lengths, residual, holds, ties, gap)
+    result = GDTWResult(*found)
+    return take_first(result) if single else result
+
+
+def _make_problem(x: Any, y: Any, o: dict[str, Any], n_grid: int) -> tuple[_Problem, Tensor, bool, Any]:
+    """Read everything. Also when each source begins, whether it is a single pair, and the result's dtype."""
     x, x_lengths = _stack(x, o["x_lengths"], "x")
     y, y_lengths = _stack(y, o["y_lengths"], "y")
-    x, single, dtype = _read(x, "x")
+    x, single, dtype_x = _read(x, "x")
     y, single_y, dtype_y = _read(y, "y")
-    dtype = torch.promote_types(dtype, dtype_y)
     _check_device(x, y, o["device"])
     if n_grid == ALL and x.is_cuda:
         raise ValueError(EXACT_NEEDS_CPU)
@@ -40,68 +81,26 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     x_times = _read_times(o["x_times"], x_lengths, x.shape[:2], "x_times")
     y_times = _read_times(o["y_times"], y_lengths, y.shape[:2], "y_times")
     times, lengths = _read_knots(o["knots"], y_times, y_lengths)
-    targets = y if o["knots"] is None else _interpolate(times, y_times, y_lengths, y)
     low, high = _bounds(o["band"], o["band_lower"], o["band_upper"], x_times, x_lengths, times, lengths)
-    slope_min = _read_slopes(o["slope_min"], times, 0.0, "slope_min")
-    slope_max = _read_slopes(o["slope_max"], times, torch.inf, "slope_max")
-    slopes = _pchip(x_times, x, x_lengths) if o["interpolation"] == "cubic" else None
-    reg, cumulative = (
-        _read_weights(o["reg"], x, "reg"),
-        _read_weights(o["reg_cumulative"], x, "reg_cumulative"),
-    )
-    is_endpoint = o["mode"] == "endpoint"
     # Sources begin at time 0 inside: times like seconds since 1970 would cost half of the digits.
     origin = x_times[:, :1].detach()
-    x_times, low, high = x_times - origin, low - origin, high - origin
-    arguments = (
-        x,
-        x_times,
-        slopes,
-        targets,
-        times,
-        low,
-        high,
-        slope_min,
-        slope_max,
-        reg,
-        cumulative,
-        x_lengths,
-        lengths,
-        is_endpoint,
-        data.code,
-        data.delta,
-        penalty.code,
-        penalty.delta,
-        1 if o["n_jobs"] is None else o["n_jobs"],
+    problem = _Problem(
+        x=x,
+        x_times=x_times - origin,
+        x_slopes=_pchip(x_times, x, x_lengths) if o["interpolation"] == "cubic" else None,
+        y=y if o["knots"] is None else _interpolate(times, y_times, y_lengths, y),
+        times=times,
+        low=low - origin,
+        high=high - origin,
+        slope_min=_read_slopes(o["slope_min"], times, 0.0, "slope_min"),
+        slope_max=_read_slopes(o["slope_max"], times, torch.inf, "slope_max"),
+        reg=_read_weights(o["reg"], x, "reg"),
+        cumulative=_read_weights(o["reg_cumulative"], x, "reg_cumulative"),
+        x_lengths=x_lengths,
+        lengths=lengths,
+        is_endpoint=o["mode"] == "endpoint",
     )
-    warp, cell, holds, ties, value, residual = warp_of(*arguments, n_grid)
-    gap = None
-    if o["return_gap"]:
-        with torch.no_grad():
-            finer = warp_of(*arguments, finer_grid(n_grid, x.shape[1]))[4]
-        gap = (value.detach() - finer).clamp(min=0.0).to(dtype)
-    last = torch.minimum(torch.arange(times.shape[1], device=times.device), lengths[:, None] - 1)
-    times = times.gather(1, last)
-    if warp.requires_grad:
-        value = objective(
-            warp,
-            cell,
-            x,
-            x_times,
-            slopes,
-            targets,
-            times,
-            reg,
-            cumulative,
-            x_lengths,
-            lengths,
-            is_endpoint,
-            data,
-            penalty,
-        )
-    found = ((warp + origin).to(dtype), times.to(dtype), value.to(dtype), lengths, residual, holds, ties, gap)
-    result = GDTWResult(*found)
-    return take_first(result) if single else result
+    return problem, origin, single, torch.promote_types(dtype_x, dtype_y)
 
 
 def apply_torch(x: Any, at: Any, x_times: Any, x_lengths: Any) -> Tensor:
