@@ -74,8 +74,9 @@ class Alignment:
 
     def gradient(self, x: SeriesBatch, y: SeriesBatch) -> tuple[Floats, Array]:
         """Values (n,) of row i of x with row i of y, and gradients laid out as the values of x."""
-        result = _batch.paired_gradient(
-            x, y, gamma=self.gamma, cost=self.cost, band=self.band, n_jobs=self.n_jobs, device=self.device
+        pairs = Pairs(x, y)
+        result = _batch.gradient(
+            pairs, gamma=self.gamma, cost=self.cost, band=self.band, n_jobs=self.n_jobs, device=self.device
         )
         assert result.x is not None
         return result.value.astype(np.float64, copy=False), result.x

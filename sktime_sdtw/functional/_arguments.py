@@ -41,7 +41,7 @@ def resolve_settings(
     return Settings(_engine.settings_of(resolved, band), resolved.name, resolved.function)
 
 
-def read_gamma(gamma: Any, x: Tensor) -> tuple[Tensor | None, float]:
+def read_gamma(gamma: Any) -> tuple[Tensor | None, float]:
     """The arguments `gammas` and `gamma` of the operators."""
     if isinstance(gamma, Tensor):
         if not gamma.is_floating_point() or gamma.dim() > 1:

@@ -119,7 +119,7 @@ def soft_dtw_barycenter(
     lengths = read_lengths(x_lengths, "x_lengths")
     if lengths is not None:
         lengths = check_lengths(lengths.expand(sets, n).reshape(-1), sets * n, x.shape[2], "x_lengths")
-    read_gamma(gamma, flat)
+    read_gamma(gamma)
     weights = _check_weights(weights, flat, sets, n)
     problem = _Objective(flat, weights, gamma, settings, lengths, objective)
     start = _check_start(init, flat, weights.detach(), lengths, length, sets)

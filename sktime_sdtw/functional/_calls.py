@@ -45,14 +45,14 @@ def soft_dtw_second_order(*arguments: Any) -> Results:
 def soft_dtw_of_costs(*arguments: Any) -> Results:
     """Value, alignment and slope of cost matrices."""
     if not torch.compiler.is_compiling() and _transforms():
-        return _TransformedFirstOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & 5)
+        return _TransformedFirstOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & ~_library.Y)
     return _library.soft_dtw_of_costs(*arguments)
 
 
 def soft_dtw_of_costs_second_order(*arguments: Any) -> Results:
     """Derivatives of the alignments of cost matrices."""
     if not torch.compiler.is_compiling() and _transforms():
-        return _TransformedSecondOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & 5)
+        return _TransformedSecondOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & ~_library.Y)
     return _library.soft_dtw_of_costs_second_order(*arguments)
 
 

@@ -83,7 +83,7 @@ def parts_of(
     """As `shape_and_time`, with checked settings."""
     rows, columns = read_lengths(x_lengths, "x_lengths"), read_lengths(y_lengths, "y_lengths")
     costs = local_costs(x, y, settings, rows, columns)
-    gammas, number = read_gamma(gamma, costs)
+    gammas, number = read_gamma(gamma)
     bits = _library.X | wanted(costs, None, gammas)
     shape, alignment, _ = _calls.soft_dtw_of_costs(
         costs, rows, columns, gammas, number, GIVEN, *settings.numbers[1:], bits

@@ -118,7 +118,7 @@ def matrix(
         raise TypeError("y_lengths without y says nothing; pass x_lengths.")
     rows, columns = read_lengths(x_lengths, "x_lengths"), read_lengths(y_lengths, "y_lengths")
     x, other = read_series(x, x if y is None else y)
-    gammas, number = read_gamma(gamma, x)
+    gammas, number = read_gamma(gamma)
     if gammas is not None and gammas.numel() != 1:
         raise ValueError(f"gamma must have one element here. Got shape {tuple(gammas.shape)}.")
     dtype = x.dtype

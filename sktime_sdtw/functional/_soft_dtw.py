@@ -221,7 +221,7 @@ def soft_dtw_alignment(
     settings = resolve_settings(cost, sigma, bandwidth, itakura_max_slope)
     rows, columns = read_lengths(x_lengths, "x_lengths"), read_lengths(y_lengths, "y_lengths")
     costs = local_costs(x, y, settings, rows, columns)
-    gammas, number = read_gamma(gamma, costs)
+    gammas, number = read_gamma(gamma)
     bits = _library.X | wanted(costs, None, gammas)
     value, alignment, _ = _calls.soft_dtw_of_costs(
         costs, rows, columns, gammas, number, GIVEN, *settings.numbers[1:], bits
@@ -241,12 +241,12 @@ def values(
     rows, columns = read_lengths(x_lengths, "x_lengths"), read_lengths(y_lengths, "y_lengths")
     if settings.numbers.cost == GIVEN:
         costs = local_costs(x, y, settings, rows, columns)
-        gammas, number = read_gamma(gamma, costs)
+        gammas, number = read_gamma(gamma)
         return _calls.soft_dtw_of_costs(
             costs, rows, columns, gammas, number, *settings.numbers, wanted(costs, None, gammas)
         )[0]
     x, y = broadcast(*read_series(x, y))
-    gammas, number = read_gamma(gamma, x)
+    gammas, number = read_gamma(gamma)
     dtype = x.dtype
     if settings.name == "cosine":
         x, y = unit_rows(x, rows), unit_rows(y, columns)

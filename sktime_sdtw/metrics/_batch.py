@@ -100,9 +100,8 @@ def expected_cost(
     return out
 
 
-def paired_gradient(
-    x: SeriesBatch,
-    y: SeriesBatch,
+def gradient(
+    pairs: Pairs,
     *,
     gamma: float,
     cost: ResolvedCost,
@@ -115,36 +114,16 @@ def paired_gradient(
 
     Parameters
     ----------
-    x, y : SeriesBatch
-        Same number of series and of features, same dtype.
+    pairs : Pairs
+        Of cost matrices, x is the gradient with respect to those.
     gamma : float
         >= 0; 0 takes the optimal path.
     cost, band : ResolvedCost, Band
         A cost that the engine knows by name.
     wrt : subset of {"x", "y", "gamma"}
-
-    Returns
-    -------
-    BatchGradient
     """
-    return gradient(Pairs(x, y), gamma=gamma, cost=cost, band=band, wrt=wrt, n_jobs=n_jobs, device=device)
-
-
-def gradient(
-    pairs: Pairs,
-    *,
-    gamma: float,
-    cost: ResolvedCost,
-    band: Band,
-    wrt: Collection[str] = ("x",),
-    n_jobs: int | None = None,
-    device: str | list[str] = "auto",
-) -> BatchGradient:
-    """As `paired_gradient`; for pairs that are cost matrices, x is the gradient with respect to those."""
     dtype = dtype_of(pairs)
-    prepared = (
-        pairs if pairs.costs is not None else Pairs(cost.prepare(pairs.x, "X"), cost.prepare(pairs.y, "Y"))
-    )
+    prepared = Pairs(cost.prepare(pairs.x, "X"), cost.prepare(pairs.y, "Y"), pairs.costs)
     wanted: set[Wanted] = {"value"}
     if pairs.costs is None:
         wanted.update(name for name in ("x", "y") if name in wrt)

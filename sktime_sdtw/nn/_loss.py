@@ -29,7 +29,7 @@ def check_reduction(reduction: Any) -> str:
 
 def keep_gamma(module: torch.nn.Module, gamma: Any) -> None:
     """As a parameter, a buffer or a plain number of the module."""
-    _, number = read_gamma(gamma, torch.empty(0))
+    _, number = read_gamma(gamma)
     if isinstance(gamma, Tensor) and not isinstance(gamma, torch.nn.Parameter):
         module.register_buffer("gamma", gamma)
     else:
