@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import doctest
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 from pathlib import Path
@@ -62,6 +62,11 @@ def test_api_reference_lists_every_public_name():
     lines = {line.strip() for line in (GUIDE.parent / "api.rst").read_text().splitlines()}
     modules = {name for name in PUBLIC if inspect.ismodule(getattr(sktime_sdtw, name))}
     assert set(PUBLIC) - modules <= lines
+    if importlib.util.find_spec("torch"):
+        modules |= {"functional", "nn"}
+    for module in sorted(modules):
+        names = getattr(sktime_sdtw, module).__all__
+        assert not [name for name in names if name not in lines and f"{module}.{name}" not in lines]
 
 
 def test_readme_example():
