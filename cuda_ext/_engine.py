@@ -66,7 +66,7 @@ def forward(
     out = np.empty((len(gammas), *shape), dtype)
 
     def worker(runtime: Runtime) -> tuple[Callable[[Any], None], Downloads]:
-        kernels = _kernels(runtime, dtype, settings, gammas)
+        kernels = make_kernels(runtime, dtype, settings, gammas)
         downloads = Downloads(runtime)
         if pairing == "paired":
             return paired_worker(kernels, x, other, costs, out, downloads), downloads
@@ -112,7 +112,7 @@ def gradient(
     dim = 0 if costs is not None else _plan.dim_of_pairs(x.n_features, settings.cost, wanted)
 
     def worker(runtime: Runtime) -> tuple[Callable[[Group], None], Downloads]:
-        kernels = _kernels(runtime, dtype, settings, np.array([gamma]))
+        kernels = make_kernels(runtime, dtype, settings, np.array([gamma]))
         variant = pair_variant(kernels, dim, m, len(x))
         kernels.prepare_gradients(variant, x.n_features, wanted)
         downloads = Downloads(runtime)
@@ -143,7 +143,7 @@ def optimal_path(runtime: Runtime, pairs: Pairs, settings: Settings) -> tuple[fl
     double = np.dtype(np.float64)
     x, y = pairs.x.astype(double), pairs.y.astype(double)
     costs = None if pairs.costs is None else pairs.costs.astype(double, copy=False)
-    kernels = _kernels(runtime, double, settings, np.zeros(1))
+    kernels = make_kernels(runtime, double, settings, np.zeros(1))
     budget = gradient_budget(runtime, x.lengths, y.lengths, double.itemsize)
     problem = group_problem(kernels, x, y, costs, Group(0, 1, budget), 0)
     n, m = int(problem.n[0]), int(problem.m[0])
@@ -173,9 +173,10 @@ def _adder(target: Array, sums: Array, values: Array) -> Callable[[], None]:
     return put
 
 
-def _kernels(
+def make_kernels(
     runtime: Runtime, dtype: np.dtype[Any], settings: Settings, gammas: NDArray[np.float64]
 ) -> Kernels:
+    """The kernels of a call."""
     hard = HARD if dtype == np.float32 else WIDE_HARD
     return Kernels(
         runtime,

@@ -72,11 +72,9 @@ class Kernels:
         """Of all kernels that know bands."""
         return np.int32(self.band), self.band_parameter
 
-    def _spec(self, entry: str, **defines: str | int) -> KernelSpec:
+    def spec(self, entry: str, **defines: str | int) -> KernelSpec:
+        """A kernel that knows how the series are stored."""
         return make_spec(entry, name_of(self.store), tuple(defines.items()))
-
-    def _launch(self, spec: KernelSpec, blocks: int, threads: int, arguments: Sequence[Argument]) -> None:
-        self.runtime.launch(spec, blocks, threads, arguments)
 
     def prepare_values(self, variant: Variant, n_features: int, *, paired: bool) -> None:
         """Begin to compile what values will need, side by side."""
@@ -105,15 +103,15 @@ class Kernels:
         if variant.dim == 0:
             arithmetic = arithmetic_of(self.likely[0], self.store)
             sweeps = [*sweeps, self._table_spec(arithmetic, n_features, slope=False)]
-        prepare([*sweeps, self._spec("ranges"), self._spec("classify"), self._spec("clear")])
+        prepare([*sweeps, self.spec("ranges"), self.spec("classify"), self.spec("clear")])
 
     def _table_spec(self, arithmetic: Arithmetic, n_features: int, *, slope: bool) -> KernelSpec:
         products = _plan.on_tensor_cores(n_features, self.cost, arithmetic.real, self.runtime.capability)
         entry = "tensor_table" if products else "table"
-        return self._spec(entry, COST=self.cost, REAL=name_of(arithmetic.real), SLOPE=int(slope))
+        return self.spec(entry, COST=self.cost, REAL=name_of(arithmetic.real), SLOPE=int(slope))
 
     def _products_spec(self, arithmetic: Arithmetic, n_features: int) -> KernelSpec:
-        return self._spec(
+        return self.spec(
             "products",
             COST=self.cost if self.cost == MANHATTAN else SQUARES,  # only Manhattan costs differ here: a sign
             REAL=name_of(arithmetic.real),
@@ -146,8 +144,8 @@ class Kernels:
             tasks += count * series.parts
         if len(batches) == 1:
             arguments += [None, None, np.int64(0), np.int32(1), None, None]
-        self._launch(
-            self._spec("ranges"),
+        self.runtime.launch(
+            self.spec("ranges"),
             _plan.grid_blocks(tasks, mps),
             _plan.BLOCK_THREADS,
             [*arguments, np.int64(batches[0].n_features)],
@@ -170,8 +168,8 @@ class Kernels:
         methods = runtime.empty(n_pairs * self.n_gammas, np.uint8)
         seen = runtime.zeros(5, np.int32)
         threads = 128
-        self._launch(
-            self._spec("classify"),
+        self.runtime.launch(
+            self.spec("classify"),
             _plan.grid_blocks(_plan.ceil_div(n_pairs, threads), runtime.multiprocessors),
             threads,
             [
@@ -196,8 +194,8 @@ class Kernels:
         """Gradients of pairs begin as 0; as NaN where their costs overflow."""
         mps, longest = self.runtime.multiprocessors, int(max(x.lengths.max(), y.lengths.max()))
         parts = _plan.range_parts(2 * len(x), longest, x.n_features, mps)
-        self._launch(
-            self._spec("clear"),
+        self.runtime.launch(
+            self.spec("clear"),
             _plan.grid_blocks(2 * len(x) * parts, mps),
             _plan.BLOCK_THREADS,
             [
@@ -223,7 +221,7 @@ class Kernels:
         x, y = pairs.source_x or pairs.x, pairs.source_y or pairs.y
         row_tiles = _plan.ceil_div(min(rows[1] - rows[0], pairs.longest_x), _plan.TABLE_ROWS)
         tasks = int(pairs.layout.table_tiles[-1]) * row_tiles
-        self._launch(
+        self.runtime.launch(
             self._table_spec(needed[0], x.n_features, slope=slope),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
@@ -259,7 +257,7 @@ class Kernels:
             edge_m = runtime.empty(self.n_gammas * int(offsets[-1]), arithmetic.real)
             edge_e = runtime.empty(self.n_gammas * int(offsets[-1]), arithmetic.exponent)
         ticket, progress = self._counters(groups * self.n_gammas, variant)
-        self._launch(
+        self.runtime.launch(
             self._sweep_spec("sweep", variant, arithmetic, PAIRED=0),
             _plan.sweep_blocks(groups * self.n_gammas, variant, runtime.multiprocessors),
             _plan.SWEEP_THREADS,
@@ -303,7 +301,7 @@ class Kernels:
             ends = self.table_of(np.array([*pairs.plan.ends[:-1], ALL_ROWS]))
         ticket, progress = self._counters(groups * self.n_gammas, variant)
         x, y, device = pairs.x, pairs.y, pairs.device
-        self._launch(
+        self.runtime.launch(
             self._sweep_spec("sweep", variant, arithmetic),
             _plan.sweep_blocks(groups * self.n_gammas, variant, runtime.multiprocessors),
             _plan.SWEEP_THREADS,
@@ -336,7 +334,7 @@ class Kernels:
         ticket, progress = self._counters(len(pairs), variant)
         x, y, device = pairs.x, pairs.y, pairs.device
         sums = flows.expected_cost is not None or flows.entropy is not None
-        self._launch(
+        self.runtime.launch(
             self._sweep_spec("reverse", variant, arithmetic, SUMS=int(sums)),
             _plan.sweep_blocks(len(pairs), variant, runtime.multiprocessors),
             _plan.SWEEP_THREADS,
@@ -368,7 +366,7 @@ class Kernels:
         tiles = int(pairs.plan.own_tiles_x[-1]) + int(pairs.layout.own_tiles_y[-1])
         tasks = tiles * _plan.ceil_div(x.n_features, tile)
         factor = np.float64(2 * self.scale if self.cost == SQUARES else 1)
-        self._launch(
+        self.runtime.launch(
             self._products_spec(arithmetic, x.n_features),
             _plan.grid_blocks(tasks, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
@@ -383,8 +381,8 @@ class Kernels:
     def spans(self, table: Buffer, rows: int, cols: int) -> NDArray[np.int64]:
         """First and last column of each row of a table where it is not 0, or -1 twice: (rows, 2)."""
         out = self.runtime.empty(2 * rows, np.int64)
-        self._launch(
-            self._spec("spans", REAL="double"),
+        self.runtime.launch(
+            self.spec("spans", REAL="double"),
             _plan.grid_blocks(_plan.ceil_div(rows, 4), self.runtime.multiprocessors),
             _plan.SWEEP_THREADS,
             [table, np.int64(rows), np.int64(cols), out],

@@ -151,7 +151,7 @@ class _Chunks:
         pairs, kernels, to = self.pairs, self.kernels, self.directions
         x, y, device = pairs.x, pairs.y, pairs.device
         tiles = int(pairs.layout.own_tiles_y[-1]) * _plan.ceil_div(rows[1] - rows[0], COST_TILE)
-        kernels._launch(
+        self.runtime.launch(
             self._costs_spec(weights=weights),
             _plan.grid_blocks(tiles, self.runtime.multiprocessors),
             _plan.BLOCK_THREADS,
@@ -166,7 +166,7 @@ class _Chunks:
 
     def _sweep(self, rows: tuple[int, int], number: int, *, keep: bool) -> None:
         device = self.pairs.device
-        self.kernels._launch(
+        self.runtime.launch(
             self._sweep_spec("sweep"),
             self.blocks,
             self.threads,
@@ -180,7 +180,7 @@ class _Chunks:
 
     def _reverse(self, rows: tuple[int, int]) -> None:
         device = self.pairs.device
-        self.kernels._launch(
+        self.runtime.launch(
             self._sweep_spec("reverse"),
             self.blocks,
             self.threads,
@@ -242,12 +242,12 @@ def block_threads(longest: int, real: np.dtype[Any]) -> int:
 def costs_spec(kernels: Kernels, arithmetic: Arithmetic, *, weights: bool) -> KernelSpec:
     """The kernel second_order_costs.cu."""
     real = name_of(arithmetic.real)
-    return kernels._spec("second_order_costs", COST=kernels.cost, REAL=real, WEIGHTS=int(weights))
+    return kernels.spec("second_order_costs", COST=kernels.cost, REAL=real, WEIGHTS=int(weights))
 
 
 def sweep_spec(kernels: Kernels, name: str, arithmetic: Arithmetic) -> KernelSpec:
     """The kernel second_order_sweep.cu or second_order_reverse.cu; the latter has no use for a band."""
-    return kernels._spec(
+    return kernels.spec(
         f"second_order_{name}",
         REAL=name_of(arithmetic.real),
         HARD=int(arithmetic.hard),

@@ -141,18 +141,18 @@ def _real(store: str, method: int) -> str:
 def _table(real: tuple[str, int], cost: int, slope: int) -> KernelSpec | None:
     if slope and cost == 4:
         return None
-    return _kernels_for(real[0], cost, 0)._spec("table", COST=cost, REAL=_real(*real), SLOPE=slope)
+    return _kernels_for(real[0], cost, 0).spec("table", COST=cost, REAL=_real(*real), SLOPE=slope)
 
 
 def _tensor_table(cost: int, slope: int) -> KernelSpec | None:
     if slope and cost == 0:
         return None  # a constant
-    return _kernels_for("float32", cost, 0)._spec("tensor_table", COST=cost, SLOPE=slope)
+    return _kernels_for("float32", cost, 0).spec("tensor_table", COST=cost, SLOPE=slope)
 
 
 def _products(real: tuple[str, int], cost: int, tile: int) -> KernelSpec | None:
     kernels = _kernels_for(real[0], cost, 0)
-    return kernels._spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile)
+    return kernels.spec("products", COST=cost, REAL=_real(*real), FEATURE_TILE=tile)
 
 
 def _second_costs(kind: tuple[str, int], cost: int, weights: int) -> KernelSpec | None:
@@ -267,10 +267,10 @@ FAMILIES = (
         {"general": (False, True)},
         lambda general: _gdtw.make_gdtw_spec("gdtw_backward", general),
     ),
-    Family("classify", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("classify")),
-    Family("clear", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("clear")),
-    Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("ranges")),
-    Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0)._spec("spans", REAL="double")),
+    Family("classify", {"store": STORES}, lambda store: _kernels_for(store, 0, 0).spec("classify")),
+    Family("clear", {"store": STORES}, lambda store: _kernels_for(store, 0, 0).spec("clear")),
+    Family("ranges", {"store": STORES}, lambda store: _kernels_for(store, 0, 0).spec("ranges")),
+    Family("spans", {"store": STORES}, lambda store: _kernels_for(store, 0, 0).spec("spans", REAL="double")),
 )
 
 

@@ -36,8 +36,7 @@ def _solve(
     from ..cuda_ext._pairs import group_gradient, listed_values, paired_values
     from ..cuda_ext._pieces import in_pieces
 
-    dtype = np.dtype(str(batch.like.dtype).removeprefix("torch."))
-    kernels = make_kernels(device, dtype, numbers, gamma)
+    kernels = make_kernels(device, batch.like, numbers, gamma)
     dim = 0 if batch.of_costs else _plan.dim_of_pairs(batch.features, numbers.cost, wanted)
 
     def solve_group(group: Group) -> dict[str, Tensor]:
@@ -91,7 +90,7 @@ def _change(
     from ..cuda_ext._second_order import Directions, group_second_order, second_order_groups
 
     like = batch.like
-    kernels = make_kernels(device, np.dtype(str(like.dtype).removeprefix("torch.")), numbers, gamma)
+    kernels = make_kernels(device, like, numbers, gamma)
     rows: list[tuple[Any, Lengths]] = []  # on the device, and of each sample
     sizes = [batch.n * batch.m] if batch.of_costs else [batch.n * batch.features, batch.m * batch.features]
     for packed, direction, size in zip(batch.packed, directions, sizes, strict=False):
@@ -296,7 +295,7 @@ def cdist(device: Device, x: Tensor, y: Tensor | None, *rest: Any) -> Tensor:
     if numbers.band == ITAKURA:
         check_band_of_pairs(shapes[0], shapes[-1], lengths[0], lengths[-1], numbers.band_parameter)
     number = float(gamma) if gammas is None else _one_gamma(gammas, x)
-    kernels = make_kernels(device, np.dtype(str(x.dtype).removeprefix("torch.")), numbers, number)
+    kernels = make_kernels(device, x, numbers, number)
     series = []
     for batch, given in zip((x, y), lengths, strict=False):
         assert batch is not None

@@ -106,7 +106,7 @@ def _note(
     tape = Tape(runtime)
     noting = _Noting(tape)
     batch = Batch(tensors, None, None, numbers.band, numbers.band_parameter)
-    kernels = make_kernels(noting, np.dtype(str(batch.like.dtype).removeprefix("torch.")), numbers, gamma)
+    kernels = make_kernels(noting, batch.like, numbers, gamma)
     asks = kernels.look
     if methods is None:
         methods = frozenset(kernels.likely if asks else possible_methods(kernels.likely, kernels.store))

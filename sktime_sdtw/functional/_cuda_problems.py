@@ -49,9 +49,11 @@ def capturable() -> Iterator[None]:
         ASKS.reset(token)
 
 
-def make_kernels(device: Device, dtype: np.dtype[Any], numbers: Settings, gamma: float | Tensor) -> Kernels:
-    from ..cuda_ext._engine import _kernels as make
+def make_kernels(device: Device, like: Tensor, numbers: Settings, gamma: float | Tensor) -> Kernels:
+    """The kernels of a call on tensors like this one."""
+    from ..cuda_ext._engine import make_kernels as make
 
+    dtype = np.dtype(str(like.dtype).removeprefix("torch."))
     kernels = make(device.runtime, dtype, numbers, np.array([gamma if isinstance(gamma, float) else 1.0]))
     kernels.look = ASKS.get()
     if isinstance(gamma, Tensor):

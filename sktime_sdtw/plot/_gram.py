@@ -168,8 +168,8 @@ class GramDisplay:
         self.image_ = ax.imshow(shown, **{**style, **(image_kw or {})})
         if colorbar:
             draw_colorbar(ax.inset_axes((1.03, 0, 0.04, 1)), self.image_, self.name)
-        _mark(ax, ax.yaxis, rows, ax.axhline)
-        _mark(ax, ax.xaxis, columns, ax.axvline)
+        _mark(ax.yaxis, rows, ax.axhline)
+        _mark(ax.xaxis, columns, ax.axvline)
         for spine in ax.spines.values():
             spine.set_visible(False)
         ax.tick_params(labelsize="small", color=MUTED)
@@ -195,7 +195,7 @@ def _groups(y: Array | None, n: int) -> tuple[Array, list[tuple[Any, int, int]]]
     return order, list(zip(classes, stops - counts, stops, strict=True))
 
 
-def _mark(ax: Axes, axis: Any, groups: list[tuple[Any, int, int]], line: Any) -> None:
+def _mark(axis: Any, groups: list[tuple[Any, int, int]], line: Any) -> None:
     """Lines between classes, and their names in place of the numbers of rows."""
     if not groups:
         return
