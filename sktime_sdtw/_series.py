@@ -278,6 +278,11 @@ def _from_objects(array: Array, name: str) -> Array:
 def _read(X: Any, name: str, allow_nan: bool) -> SeriesBatch:
     if is_list(X):
         return _read_sequence(X, name, allow_nan)
+    if getattr(getattr(X, "index", None), "nlevels", 1) > 1:
+        raise ValueError(
+            f"{name} is a frame with a multi-index. If its rows are time steps, use "
+            f"sktime_sdtw.from_multiindex first; if they are series, pass {name}.to_numpy()."
+        )
     return _read_array(to_float_array(X, name), name, allow_nan)
 
 

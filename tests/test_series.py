@@ -132,6 +132,18 @@ def test_data_frame_with_missing_values():
     assert check_series(list(column)).lengths.tolist() == [3, 4]
 
 
+def test_frame_of_stacked_series_is_not_read_as_a_table():
+    pd = pytest.importorskip("pandas")
+    index = pd.MultiIndex.from_product([["u", "v"], [0, 1, 2]])
+    frame = pd.DataFrame(np.arange(12.0).reshape(6, 2), index=index)
+    with pytest.raises(ValueError, match=r"X is a frame with a multi-index.* sktime_sdtw.from_multiindex"):
+        check_series(frame)
+    same(check_series(frame.to_numpy()), frame.to_numpy())
+    parts = [part for _, part in frame.groupby(level=0)]
+    same(check_series(parts), [part.to_numpy() for part in parts])
+    np.testing.assert_array_equal(check_single_series(parts[0]), parts[0])
+
+
 def test_what_is_masked_is_missing():
     mask = np.zeros(FLAT.shape, dtype=bool)
     mask[1, 3:] = True
