@@ -266,7 +266,7 @@ def _from_objects(array: Array, name: str) -> Array:
         if isinstance(element, (str, bytes)):
             raise ValueError(f"{name} holds strings; real numbers are accepted.")
         if np.ndim(element) > 0:
-            raise ValueError(f"{name} holds arrays; series of different lengths are a list: list({name}).")
+            raise ValueError(f"{name} is a column or table of arrays. {_AXES}")
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:

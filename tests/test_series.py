@@ -127,8 +127,9 @@ def test_data_frame_with_missing_values():
     with pytest.raises(ValueError, match="X holds strings"):
         check_series(pd.DataFrame({"a": ["u", "v"]}))
     column = pd.Series([np.ones(3), np.ones(4)])
-    with pytest.raises(ValueError, match=r"X holds arrays; .* are a list: list\(X\)"):
-        check_series(column)
+    for nested in (column, column.to_frame()):
+        with pytest.raises(ValueError, match=r"X is a column or table of arrays\. Expected .* or a list"):
+            check_series(nested)
     assert check_series(list(column)).lengths.tolist() == [3, 4]
 
 
