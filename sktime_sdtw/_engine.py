@@ -91,7 +91,7 @@ def _auto_device(work: float) -> str:
     return f"cuda:{usable_devices()[0].index}"
 
 
-def _runtimes(device: Any, work: float) -> list[Runtime]:
+def runtimes_for(device: Any, work: float) -> list[Runtime]:
     """The GPUs to use; an empty list for the CPU."""
     resolved = resolve_device(device, work)
     if resolved == "cpu":
@@ -207,7 +207,7 @@ def forward(
     ndarray of shape (n_gammas, n_x, n_y) or (n_gammas, n_x)
     """
     other = x if y is None else y
-    runtimes = _runtimes(device, _work(x, other, pairing))
+    runtimes = runtimes_for(device, _work(x, other, pairing))
     n_threads, settings = resolve_n_threads(n_jobs), settings_of(cost, band)
     if runtimes:
         from .cuda_ext import _engine as cuda
@@ -255,7 +255,7 @@ def gradient(
         By the names in `wanted`: value, expected_cost and entropy (n,), x and y laid out as the values of the
         batches, alignment flat as the costs.
     """
-    runtimes = _runtimes(device, _work(pairs.x, pairs.y, "paired"))
+    runtimes = runtimes_for(device, _work(pairs.x, pairs.y, "paired"))
     n_threads, settings = resolve_n_threads(n_jobs), settings_of(cost, band)
     # Checked whatever was asked for: an overflow, which gradients would hide. No value exists at gamma = inf.
     wanted = wanted | ({"expected_cost"} if np.isinf(gamma) else {"value"})
@@ -293,7 +293,7 @@ def optimal_path(
     value : float
     path : ndarray of shape (length, 2), int64
     """
-    runtimes, settings = _runtimes(device, _work(pairs.x, pairs.y, "paired")), settings_of(cost, band)
+    runtimes, settings = runtimes_for(device, _work(pairs.x, pairs.y, "paired")), settings_of(cost, band)
     if band.kind == "itakura":
         _check_itakura(pairs, band)
     if runtimes:

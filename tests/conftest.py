@@ -53,12 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
         runtime = EmulatedRuntime()
     most = MOST_EMULATED_WORK if engine == "emulated" else float("inf")
-    routed = _engine._runtimes
+    routed = _engine.runtimes_for
 
     def runtimes(device: Any, work: float) -> list[Any]:
         return routed(device, work) if device != "auto" else [runtime] if work <= most else []
 
-    _engine._runtimes = runtimes
+    _engine.runtimes_for = runtimes
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -92,10 +92,10 @@ def _parameters(spec: Any) -> tuple[str, ...]:
 
 def record(call: Callable[[], Any], method: int = 0) -> Recorder:
     """What the engine would do for a call of which all pairs are computed by one method (0 soft, 2 hard)."""
-    recorder, routed = Recorder(method), _engine._runtimes
-    _engine._runtimes = lambda device, work: [recorder]
+    recorder, routed = Recorder(method), _engine.runtimes_for
+    _engine.runtimes_for = lambda device, work: [recorder]
     try:
         call()
     finally:
-        _engine._runtimes = routed
+        _engine.runtimes_for = routed
     return recorder

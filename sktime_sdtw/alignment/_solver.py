@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._engine import _runtimes, resolve_n_threads
+from .._engine import resolve_n_threads, runtimes_for
 from ._feasible import no_warp
 from ._problem import Floats, Problem
 
@@ -70,7 +70,7 @@ def solve(problem: Problem, n_grid: int = 0, n_jobs: int | None = None, device: 
     if n_grid == ALL and device == "auto":
         device = "cpu"
     cells = float(problem.sources.lengths.astype(np.float64) @ problem.targets.lengths)
-    runtimes = _runtimes(device, cells * problem.sources.values.shape[1])
+    runtimes = runtimes_for(device, cells * problem.sources.values.shape[1])
     if runtimes:
         if n_grid == ALL:
             raise ValueError(EXACT_NEEDS_CPU)

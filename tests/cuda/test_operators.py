@@ -274,7 +274,7 @@ def test_without_undefined_behaviour():
 
 
 def test_routing(monkeypatch, runtime):
-    monkeypatch.setattr(_engine, "_runtimes", lambda device, work: [runtime] if device == "cuda:0" else [])
+    monkeypatch.setattr(_engine, "runtimes_for", lambda device, work: [runtime] if device == "cuda:0" else [])
     x, y = series(RAGGED[0]), series(RAGGED[1], seed=1)
     cost, pairs = resolved("sqeuclidean"), _engine.Pairs(x, y)
     assert _engine.forward(x, y, "full", cost, Band(), np.ones(1), device="cpu").shape == (1, 3, 3)

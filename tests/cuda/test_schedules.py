@@ -53,7 +53,7 @@ def test_all_schedules_give_the_same_bits(dtype, cost, d, band, monkeypatch):
     found = {}
     for name, options in RUNTIMES.items():
         runtime = EmulatedRuntime(sanitize=True, **options)
-        monkeypatch.setattr(_engine, "_runtimes", lambda device, work, runtime=runtime: [runtime])
+        monkeypatch.setattr(_engine, "runtimes_for", lambda device, work, runtime=runtime: [runtime])
         found[name] = list(results())
         assert runtime.launches
     for k, expected in enumerate(truth):
