@@ -129,13 +129,15 @@ def wanted(x: Tensor, y: Tensor | None, gammas: Tensor | None) -> int:
 
 
 def _check_batch(x: Any, name: str, axes: str = "(batch, time steps, features)") -> None:
+    if isinstance(x, (list, tuple)) or (isinstance(x, Tensor) and x.is_nested):
+        kind = "nested tensor" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(
+            f"{name} must be one padded tensor, with {name}_lengths. Got a {kind}; "
+            "torch.nn.utils.rnn.pad_sequence pads a list of tensors."
+        )
     if not isinstance(x, Tensor):
         raise TypeError(
             f"{name} must be a tensor. Got {type(x).__name__}; for NumPy arrays there is sktime_sdtw.metrics."
-        )
-    if x.is_nested:
-        raise TypeError(
-            f"{name} is a nested tensor: pad it, x.to_padded_tensor(0.0), and pass x_lengths and y_lengths."
         )
     if x.dim() != 3:
         hint = (

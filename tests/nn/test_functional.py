@@ -350,7 +350,12 @@ BAD = [
     (lambda: soft_dtw(X, Y, bandwidth=-1), ValueError, "bandwidth must be"),
     (lambda: soft_dtw(X, Y, bandwidth=1, itakura_max_slope=2.0), ValueError, "bandwidth and itakura"),
     (lambda: soft_dtw(X, Y[0]), ValueError, r"single series .* y\[None\]"),
-    (lambda: soft_dtw(X, torch.nested.nested_tensor([Y[0]], layout=torch.jagged)), TypeError, "pad it"),
+    (
+        lambda: soft_dtw(X, torch.nested.nested_tensor([Y[0]], layout=torch.jagged)),
+        TypeError,
+        "nested tensor",
+    ),
+    (lambda: soft_dtw(X, list(Y)), TypeError, "y must be one padded tensor, with y_lengths. Got a list"),
     (lambda: soft_dtw(X[:, :2], Y, itakura_max_slope=1.5), ValueError, "no path"),
     (lambda: soft_dtw_divergence(X, X, cost="precomputed"), ValueError, "itself"),
 ]
