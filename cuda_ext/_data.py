@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,6 @@ from ._plan import GroupLayout, Variant
 from ._runtime import Buffer
 
 OWN, WIDE, HARD, WIDE_HARD, OVERFLOW = range(5)  # methods, as classify.cu counts them in `seen`
-
-
-def possible_methods(likely: Iterable[int], store: np.dtype[Any]) -> list[int]:
-    """All methods that pairs may need where most need one of the likely ones."""
-    wider = {OWN: (WIDE, WIDE_HARD), HARD: (WIDE_HARD,)}
-    found = {method for one in likely for method in (one, *wider.get(one, ()))}
-    return sorted(found - {WIDE} if store == np.float64 else found)
 
 
 class View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from . import _plan
 from ._data import (
+    HARD,
     NO_STATE,
     OVERFLOW,
+    OWN,
+    WIDE,
+    WIDE_HARD,
     Arithmetic,
     DevicePairs,
     DeviceSeries,
@@ -21,7 +25,6 @@ from ._data import (
     State,
     View,
     arithmetic_of,
-    possible_methods,
 )
 from ._kinds import EUCLIDEAN, MANHATTAN, NO_BAND, SQUARES
 from ._plan import Variant
@@ -45,13 +48,9 @@ class Kernels:
         As `_kinds` numbers them.
     likely : tuple of int
         The methods of nearly all pairs: what is worth compiling before it is known to be needed.
-    look : bool
-        Whether to wait until the device says which methods there are. Otherwise all that can be are launched,
-        those in vain end at once, and a call waits for nothing.
-    assumed : list of int, optional
-        The methods to launch for, whatever the device says: the caller looks at `seen`.
-    seen : Buffer or None
-        Set by `classify`: which methods there are.
+    which : callable, optional
+        The methods to launch for, given where the device is going to say which there are. None waits for
+        that; launches in vain end at once.
     """
 
     runtime: Runtime
@@ -63,14 +62,18 @@ class Kernels:
     gammas: Buffer
     n_gammas: int
     likely: tuple[int, ...] = ()
-    look: bool = True
-    assumed: list[int] | None = None
-    seen: Buffer | None = None
+    which: Callable[[Buffer], list[int]] | None = None
 
     @property
     def band_arguments(self) -> tuple[np.int32, np.float64]:
         """Of all kernels that know bands."""
         return np.int32(self.band), self.band_parameter
+
+    def possible_methods(self) -> list[int]:
+        """All methods that a pair may need."""
+        wider = {OWN: (WIDE, WIDE_HARD), HARD: (WIDE_HARD,)}
+        found = {method for one in self.likely for method in (one, *wider.get(one, ()))}
+        return sorted(found - {WIDE} if self.store == np.float64 else found)
 
     def spec(self, entry: str, **defines: str | int) -> KernelSpec:
         """A kernel that knows how the series are stored."""
@@ -180,11 +183,8 @@ class Kernels:
                 *(*self.band_arguments, methods, seen, out),
             ],
         )
-        self.seen = seen
-        if self.assumed is not None:
-            return methods, self.assumed
-        if not self.look:
-            return methods, possible_methods(self.likely, self.store)
+        if self.which is not None:
+            return methods, self.which(seen)
         found = runtime.download(seen, (5,))
         return methods, [method for method in range(OVERFLOW) if found[method]]
 

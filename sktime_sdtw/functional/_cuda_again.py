@@ -99,7 +99,6 @@ def _note(
 ) -> Any:
     """The program of these calls, for pairs of these methods; None where the work comes in several pieces."""
     from ..cuda_ext import _plan
-    from ..cuda_ext._data import possible_methods
     from ..cuda_ext._pairs import group_gradient, listed_values, paired_values
     from ..cuda_ext._tape import NotRepeatableError, Program, Tape
 
@@ -107,11 +106,16 @@ def _note(
     noting = _Noting(tape)
     batch = Batch(tensors, None, None, numbers.band, numbers.band_parameter)
     kernels = make_kernels(noting, batch.like, numbers, gamma)
-    asks = kernels.look
     if methods is None:
-        methods = frozenset(kernels.likely if asks else possible_methods(kernels.likely, kernels.store))
-    kernels.assumed = sorted(methods)
-    wanted = set(names[1:])
+        methods = frozenset(kernels.likely if ASKS.get() else kernels.possible_methods())
+    chosen, seen = sorted(methods), list[Any]()
+
+    def which(place: Buffer) -> list[int]:
+        seen.append(place)
+        return chosen
+
+    kernels.which = which
+    wanted: Any = set(names[1:])
     dim = _plan.dim_of_pairs(batch.features, numbers.cost, wanted)
     groups = list(groups_of(kernels, batch, dim, wanted))
     if len(groups) > 1:
@@ -120,10 +124,9 @@ def _note(
         problem = make_problem(noting, kernels, batch, 0, batch.count, dim)
         kernels.gammas = tape.input(1, np.float64)
         if wanted:
-            chosen: Any = wanted
-            found: Any = group_gradient(kernels, problem, chosen, groups[0].budget)
+            found: Any = group_gradient(kernels, problem, wanted, groups[0].budget)
         else:
             found = {"value": (paired_values if dim else listed_values)(kernels, problem, groups[0].budget)}
     except NotRepeatableError:
         return None
-    return Program(tape, [found[name] for name in names], kernels.seen if asks else None, methods)
+    return Program(tape, [found[name] for name in names], seen[0] if ASKS.get() else None, methods)

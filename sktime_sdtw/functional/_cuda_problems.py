@@ -55,7 +55,8 @@ def make_kernels(device: Device, like: Tensor, numbers: Settings, gamma: float |
 
     dtype = np.dtype(str(like.dtype).removeprefix("torch."))
     kernels = make(device.runtime, dtype, numbers, np.array([gamma if isinstance(gamma, float) else 1.0]))
-    kernels.look = ASKS.get()
+    if not ASKS.get():
+        kernels.which = lambda seen: kernels.possible_methods()
     if isinstance(gamma, Tensor):
         kernels.gammas = device.wrap(gamma)
     return kernels
