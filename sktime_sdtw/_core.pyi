@@ -97,6 +97,7 @@ def signature_kernel_gradient(
 
 MOST_DEPTH: int
 
+def take_points(points: NDArray[Any], index: NDArray[Any], out: NDArray[Any], first_channel: int) -> None: ...
 def signature(
     points: NDArray[Any],
     basepoints: NDArray[Any] | None,

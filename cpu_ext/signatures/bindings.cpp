@@ -9,6 +9,7 @@
 #include "../interruptible.hpp"
 #include "engine.hpp"
 #include "plan.hpp"
+#include "points.hpp"
 
 namespace nb = nanobind;
 using namespace sdtw;
@@ -19,7 +20,7 @@ namespace {
 template <class T> using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 template <class T> using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 using Coefficients = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Windows = nb::ndarray<const Index, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Indices = nb::ndarray<const Index, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Lengths = nb::ndarray<const Index, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 template <class A> auto pointer(const std::optional<A> &array) -> decltype(array->data()) {
@@ -28,7 +29,7 @@ template <class A> auto pointer(const std::optional<A> &array) -> decltype(array
 
 template <class T>
 signatures::Paths<T> make_paths(const In<T> &points, const std::optional<In<T>> &basepoints,
-                                const std::optional<Lengths> &lengths, const std::optional<Windows> &windows) {
+                                const std::optional<Lengths> &lengths, const std::optional<Indices> &windows) {
     return {points.data(),
             pointer(basepoints),
             pointer(lengths),
@@ -48,9 +49,21 @@ template <class T> double work(const signatures::Paths<T> &paths, int depth) {
 
 template <class T> void define(nb::module_ &m) {
     m.def(
+        "take_points",
+        [](In<T> points, Indices index, Out<T> out, int first_channel) {
+            const auto channels = static_cast<int>(points.shape(2)), all = static_cast<int>(out.shape(2));
+            const auto length = static_cast<Index>(index.shape(1));
+            const Index points_stride = points.shape(0) == 1 ? 0 : static_cast<Index>(points.shape(1)) * channels;
+            const signatures::Choice<T> from{
+                points.data(), index.data(), points_stride, index.shape(0) == 1 ? 0 : length, length, channels};
+            nb::gil_scoped_release release;
+            signatures::take_points<T>(from, static_cast<Index>(out.shape(0)), out.data() + first_channel, all);
+        },
+        nb::arg("points"), nb::arg("index"), nb::arg("out"), nb::arg("first_channel"));
+    m.def(
         "signature",
         [](In<T> points, std::optional<In<T>> basepoints, std::optional<Lengths> lengths,
-           std::optional<Windows> windows, int depth, bool stream, std::optional<In<T>> initial, Out<T> out,
+           std::optional<Indices> windows, int depth, bool stream, std::optional<In<T>> initial, Out<T> out,
            int n_threads) {
             const auto paths = make_paths<T>(points, basepoints, lengths, windows);
             interruptible(work(paths, depth), [&](std::atomic<bool> &stop) {
@@ -62,7 +75,7 @@ template <class T> void define(nb::module_ &m) {
     m.def(
         "signature_gradient",
         [](In<T> points, std::optional<In<T>> basepoints, std::optional<Lengths> lengths,
-           std::optional<Windows> windows, int depth, bool stream, std::optional<In<T>> initial,
+           std::optional<Indices> windows, int depth, bool stream, std::optional<In<T>> initial,
            std::optional<In<T>> out, In<T> gradient, Out<T> points_gradient, std::optional<Out<T>> basepoints_gradient,
            std::optional<Out<T>> initial_gradient, int n_threads) {
             const auto paths = make_paths<T>(points, basepoints, lengths, windows);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,29 @@ def take_points(x: Array, place: Array) -> Array:
         np.broadcast_to(place, (*leading, place.shape[-1])),
     )
     return np.take_along_axis(x, place[..., None], axis=-2)
+
+
+def compose(blocks: Sequence[Any], leading: Sequence[int]) -> Array:
+    """Join the channels of blocks, as `_transforms` has them, to points of shape (*leading, channels)."""
+    channels = [block.source.shape[-1] for block in blocks]
+    if len(blocks) == 1 and blocks[0].whole:
+        return expand(blocks[0].source, (*leading, *channels))
+    *paths, length = leading
+    out = np.empty((*leading, sum(channels)), blocks[0].source.dtype)
+    flat, first = out.reshape(-1, length, out.shape[-1]), 0
+    for block, n in zip(blocks, channels, strict=True):
+        if out.size:
+            _core.take_points(_rows(block.source, paths, 2), _rows(block.index, paths, 1), flat, first)
+        first += n
+    return out
+
+
+def _rows(x: Array, paths: Sequence[int], ndim: int) -> Array:
+    """Return x, whose last `ndim` dimensions are of one path, with one before them: of 1, or of all paths."""
+    leading, shape = x.shape[:-ndim], x.shape[-ndim:]
+    if math.prod(leading) != 1:
+        x = np.broadcast_to(x, (*paths, *shape))
+    return np.ascontiguousarray(x).reshape(-1, *shape)
 
 
 def last_known(x: Array, missing: Array) -> Array:

@@ -60,6 +60,19 @@ def take_points(x: Tensor, place: Any) -> Tensor:
     return x.gather(-2, place[..., None].expand(*place.shape, x.shape[-1]))
 
 
+def compose(blocks: Sequence[Any], leading: Sequence[int]) -> Tensor:
+    """Join the channels of blocks, as `_transforms` has them, to points of shape (*leading, channels)."""
+    parts = []
+    for block in blocks:
+        found = block.source
+        if not block.whole:
+            found = take_points(found, np.maximum(block.index, 0))
+        if block.origin:
+            found = keep_where(block.index[..., None] >= 0, found)
+        parts.append(expand(found, (*leading, found.shape[-1])))
+    return parts[0] if len(parts) == 1 else concatenate(parts, axis=-1)
+
+
 def last_known(x: Tensor, missing: Tensor) -> Tensor:
     """Each number of (..., n, channels) or, where missing, the last one before it, else the first one."""
     place = torch.arange(x.shape[-2], device=x.device)[:, None]

@@ -161,7 +161,10 @@ class _Plan:
 
     def _chosen(self, place: NDArray[np.int64], origin: bool = False) -> list[_Block]:
         """Return blocks of the points at these places, of what there is."""
-        return [_Block(b.source, _take(b.index, place), False, b.origin or origin) for b in self.blocks]
+        return [
+            _Block(b.source, place if b.whole else _take(b.index, place), False, b.origin or origin)
+            for b in self.blocks
+        ]
 
     def leave_out(self, missing: NDArray[np.bool_]) -> None:
         """Go on without some of the points, before all transforms."""
@@ -187,13 +190,15 @@ class _Plan:
             raise ValueError(
                 f"times must have the shape {shapes[0]} or {shapes[1]}. Got {tuple(times.shape)}."
             )
+        if tuple(times.shape) == (1, self.length):
+            times = times[0]
         self.blocks.append(_Block(times[..., None], self.when, not self.ragged))
 
     def lead_lag(self, lag: int) -> None:
         # Both copies move in turn, the second after `lag` moves of the first; at the end it catches up.
         last = self.lengths[..., None] - 1
         move = np.minimum(np.arange(2 * self.length - 1), 2 * last)
-        lead = np.minimum(np.where(move <= lag, move, lag + (move - lag) // 2), last)
+        lead = np.minimum(np.where(move <= lag, move, lag + (move - lag >> 1)), last)
         self.blocks = self._chosen(lead) + self._chosen(move - lead)
         self._set_length(2 * self.length - 1, 2 * self.lengths - 1)
 
@@ -215,21 +220,16 @@ class _Plan:
         self.blocks = [self._block(self.path)]
 
     def points(self) -> Any:
-        leading = (*self.path.shape[:-2], self.length)
-        parts = []
-        for block in self.blocks:
-            found = block.source
-            if not block.whole:
-                found = self.ops.take_points(found, np.maximum(block.index, 0))
-            if block.origin:
-                found = self.ops.keep_where(block.index[..., None] >= 0, found)
-            parts.append(self.ops.expand(found, (*leading, found.shape[-1])))
-        return parts[0] if len(parts) == 1 else self.ops.concatenate(parts, axis=-1)
+        return self.ops.compose(self.blocks, (*self.path.shape[:-2], self.length))
 
 
 def _take(index: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return index[..., place], where -1 stays what it is."""
-    leading = np.broadcast_shapes(index.shape[:-1], place.shape[:-1])
-    index = np.broadcast_to(index, (*leading, index.shape[-1]))
-    place = np.broadcast_to(place, (*leading, place.shape[-1]))
-    return np.where(place < 0, -1, np.take_along_axis(index, np.maximum(place, 0), axis=-1))
+    if index.ndim == place.ndim == 1:
+        found = index[place]
+    else:
+        leading = np.broadcast_shapes(index.shape[:-1], place.shape[:-1])
+        index = np.broadcast_to(index, (*leading, index.shape[-1]))
+        place = np.broadcast_to(place, (*leading, place.shape[-1]))
+        found = np.take_along_axis(index, place, axis=-1)
+    return np.where(place < 0, -1, found)

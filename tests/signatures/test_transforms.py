@@ -57,6 +57,27 @@ def test_transforms_of_tensors():
     assert torch.autograd.gradcheck(lambda x: transform_path(x, names), (x,))
 
 
+@pytest.mark.parametrize("leading", [(), (1,), (3,), (2, 3), (0,)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("times", ["none", "same", "one row", "own"])
+def test_arrays_are_put_together_as_tensors_are(leading, channels, times):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(*leading, channels, 7)).astype(np.float32).swapaxes(-1, -2)
+    shapes = {"none": None, "same": (7,), "one row": (1, 7), "own": (*leading, 7)}
+    when = None if shapes[times] is None else np.sort(rng.normal(size=shapes[times]), axis=-1)
+    ragged = rng.integers(1, 8, size=leading)
+    names = ["time", "lead_lag", "scale", "invisibility_reset", "basepoint"]
+    for lengths in (None, ragged):
+        arguments = {"times": when, "lengths": lengths, "lag": 2}
+        found = transform_path(x, names, **arguments)
+        expected = transform_path(torch.from_numpy(x), names, **arguments)
+        if lengths is not None:
+            (found, ends), (expected, same_ends) = found, expected
+            np.testing.assert_array_equal(ends, same_ends)
+        np.testing.assert_array_equal(found, expected.numpy())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
