@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ SHAPES = [
 ]
 
 
-def paths(batch: int, length: int, channels: int) -> np.ndarray:
-    """Brownian paths over unit time."""
+def paths(batch: int, length: int, channels: int, dtype: type) -> np.ndarray:
+    """Brownian paths over unit time; in float64 the same numbers as in float32."""
     steps = np.random.default_rng(0).normal(size=(batch, length, channels)) / length**0.5
-    return np.cumsum(steps, axis=1).astype(np.float32)
+    return np.cumsum(steps, axis=1).astype(np.float32).astype(dtype)
 
 
 def step(channels: int, depth: int) -> int:
@@ -61,11 +62,11 @@ def as_tensor(x: np.ndarray) -> Any:
 Calls = dict[str, Callable[[], Any]]
 
 
-def forward(*shape: int) -> Calls:
+def forward(*shape: int, dtype: type) -> Calls:
     from sktime_sdtw.signatures import signature
 
     *size, depth = shape
-    x = paths(*size)
+    x = paths(*size, dtype)
     calls: Calls = {US: lambda: signature(x, depth)}
     if (sig := peer("pysiglib")) is not None:
         calls["pysiglib"] = lambda: sig.sig(x, depth)
@@ -77,16 +78,16 @@ def forward(*shape: int) -> Calls:
     return calls
 
 
-def backward(*shape: int) -> Calls:
+def backward(*shape: int, dtype: type) -> Calls:
     import torch
 
     from sktime_sdtw.signatures import signature
 
     *size, depth = shape
-    x = paths(*size)
+    x = paths(*size, dtype)
     tensor = torch.from_numpy(x).requires_grad_()
     out = signature(tensor, depth)
-    weights = np.random.default_rng(1).normal(size=out.shape).astype(np.float32)
+    weights = np.random.default_rng(1).normal(size=out.shape).astype(dtype)
     gradient = torch.from_numpy(weights)
     calls: Calls = {
         US: lambda: torch.autograd.grad(out, tensor, gradient, retain_graph=True)[0].numpy(),
@@ -105,11 +106,11 @@ def backward(*shape: int) -> Calls:
     return calls
 
 
-def stream(*shape: int) -> Calls:
+def stream(*shape: int, dtype: type) -> Calls:
     from sktime_sdtw.signatures import signature
 
     *size, depth = shape
-    x = paths(*size)
+    x = paths(*size, dtype)
     calls: Calls = {US: lambda: signature(x, depth, stream=True)}
     if (ii := peer("iisignature")) is not None:
         calls["iisignature"] = lambda: ii.sig(x, depth, 2)
@@ -119,19 +120,19 @@ def stream(*shape: int) -> Calls:
     return calls
 
 
-def logsignature(*shape: int) -> Calls:
+def logsignature(*shape: int, dtype: type) -> Calls:
     """By words, forward and backward."""
     import torch
 
     from sktime_sdtw import signatures
 
     *size, depth = shape
-    x = paths(*size)
+    x = paths(*size, dtype)
     tensor = torch.from_numpy(x).requires_grad_()
     weights = np.random.default_rng(1).normal(
         size=(size[0], signatures.logsignature_channels(size[2], depth))
     )
-    weights = weights.astype(np.float32)
+    weights = weights.astype(dtype)
 
     def ours() -> np.ndarray:
         out = signatures.logsignature(tensor, depth)
@@ -158,10 +159,10 @@ def logsignature(*shape: int) -> Calls:
     return calls
 
 
-def windows(length: int, channels: int, depth: int, size: int) -> Calls:
+def windows(length: int, channels: int, depth: int, size: int, dtype: type) -> Calls:
     from sktime_sdtw.signatures import signature
 
-    x = paths(1, length, channels)
+    x = paths(1, length, channels, dtype)
     view = np.lib.stride_tricks.sliding_window_view(x[0], size, axis=0).transpose(0, 2, 1)
     copies = np.ascontiguousarray(view)
     calls: Calls = {US: lambda: signature(x, depth, windows=("sliding", size))}
@@ -170,10 +171,10 @@ def windows(length: int, channels: int, depth: int, size: int) -> Calls:
     return calls
 
 
-def small() -> Calls:
+def small(dtype: type) -> Calls:
     from sktime_sdtw.signatures import signature
 
-    x = paths(1, 20, 2)
+    x = paths(1, 20, 2, dtype)
     calls: Calls = {US: lambda: signature(x, 3)}
     if (sig := peer("pysiglib")) is not None:
         calls["pysiglib"] = lambda: sig.sig(x, 3)
@@ -182,15 +183,17 @@ def small() -> Calls:
     return calls
 
 
-def pair_of_sets(batch: int, length: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    both = paths(2 * batch, length, channels)
+def pair_of_sets(batch: int, length: int, channels: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    both = paths(2 * batch, length, channels, dtype)
     return both[:batch].copy(), both[batch:].copy()  # pySigLib copies views, and warns
 
 
-def kernels(batch: int, length: int, channels: int, refinement: int, all_pairs: bool, static: str) -> Calls:
+def kernels(
+    batch: int, length: int, channels: int, refinement: int, all_pairs: bool, static: str, dtype: type
+) -> Calls:
     from sktime_sdtw.signatures import signature_kernel, signature_kernel_gram
 
-    x, y = pair_of_sets(batch, length, channels)
+    x, y = pair_of_sets(batch, length, channels, dtype)
     ours = signature_kernel_gram if all_pairs else signature_kernel
     calls: Calls = {US: lambda: ours(x, y, refinement=refinement, static_kernel=static)}
     if (sig := peer("pysiglib")) is not None:
@@ -200,17 +203,19 @@ def kernels(batch: int, length: int, channels: int, refinement: int, all_pairs: 
     return calls
 
 
-def kernel_gradients(batch: int, length: int, channels: int, refinement: int, all_pairs: bool) -> Calls:
+def kernel_gradients(
+    batch: int, length: int, channels: int, refinement: int, all_pairs: bool, dtype: type
+) -> Calls:
     """Gradients by both sets, the values being known; pySigLib may have kept its table of all pairs too."""
     import torch
 
     from sktime_sdtw.signatures import signature_kernel, signature_kernel_gram
 
-    x, y = pair_of_sets(batch, length, channels)
+    x, y = pair_of_sets(batch, length, channels, dtype)
     ours = signature_kernel_gram if all_pairs else signature_kernel
     tensors = [torch.from_numpy(v).requires_grad_() for v in (x, y)]
     out = ours(*tensors, refinement=refinement)
-    weights = np.random.default_rng(1).normal(size=out.shape).astype(np.float32)
+    weights = np.random.default_rng(1).normal(size=out.shape).astype(dtype)
     gradient = torch.from_numpy(weights)
 
     def stacked(found: Any) -> np.ndarray:
@@ -227,24 +232,37 @@ def kernel_gradients(batch: int, length: int, channels: int, refinement: int, al
     return calls
 
 
-def two_threads(*shape: int) -> Calls:
+def warm_up() -> None:
+    """Load all code that our calls need, by calls so small that the memory they keep is none."""
+    kinds: list[Calls] = [
+        build(2, 20, 2, 3, dtype=np.float32) for build in (forward, backward, stream, logsignature)
+    ]
+    kinds.append(windows(20, 2, 3, 4, dtype=np.float32))
+    for all_pairs in (False, True):
+        kinds += [kernels(2, 20, 2, 1, all_pairs, static, dtype=np.float32) for static in ("linear", "rbf")]
+        kinds.append(kernel_gradients(2, 20, 2, 1, all_pairs, dtype=np.float32))
+    for calls in kinds:
+        calls[US]()
+
+
+def two_threads(*shape: int, dtype: type) -> Calls:
     from sktime_sdtw.signatures import signature
 
     *size, depth = shape
-    x = paths(*size)
+    x = paths(*size, dtype)
     return {
         US: lambda: signature(x, depth, n_jobs=2),
         "one thread": lambda: signature(x, depth, n_jobs=1),
     }
 
 
-def two_threads_backward(*shape: int) -> Calls:
+def two_threads_backward(*shape: int, dtype: type) -> Calls:
     import torch
 
     from sktime_sdtw.signatures import signature
 
     *size, depth = shape
-    tensor = torch.from_numpy(paths(*size)).requires_grad_()
+    tensor = torch.from_numpy(paths(*size, dtype)).requires_grad_()
     out = signature(tensor, depth)
     gradient = torch.ones_like(out)
 
@@ -259,7 +277,7 @@ def two_threads_backward(*shape: int) -> Calls:
 class Row:
     """One workload: what is called, the ratios to reach, and how many multiply-adds our algorithm needs."""
 
-    build: Callable[[], Calls]
+    build: Callable[..., Calls]  # of the dtype
     must: dict[str, float] = field(default_factory=dict)
     fmas: float | None = None
     threads: int = 1
@@ -285,22 +303,22 @@ def signature_rows() -> dict[str, Row]:
         asked = shape not in {(32, 128, 4, 4), (32, 128, 4, 2)}
         must = {"pysiglib": 2.0, "signatory": 8.0} if asked else {}
         fmas = steps(shape) * step(d, depth)
-        table[named("forward", shape)] = Row(lambda s=shape: forward(*s), must, fmas)
+        table[named("forward", shape)] = Row(partial(forward, *shape), must, fmas)
         must = {"our forward": 1 / 3}
         if depth >= 4:
             must["fastest peer"] = 5.0 if shape[1] > 1000 else 10.0
         fmas = steps(shape) * step_backward(d, depth)
-        table[named("backward", shape)] = Row(lambda s=shape: backward(*s), must, fmas)
+        table[named("backward", shape)] = Row(partial(backward, *shape), must, fmas)
     for shape in ((32, 128, 4, 5), (1, 10_000, 4, 4)):
         fmas = steps(shape) * step(*shape[2:])
-        table[named("all beginnings", shape)] = Row(lambda s=shape: stream(*s), {"fastest peer": 5.0}, fmas)
+        table[named("all beginnings", shape)] = Row(partial(stream, *shape), {"fastest peer": 5.0}, fmas)
     table["log-signature by words, forward and backward, (32, 128, 4, 6)"] = Row(
-        lambda: logsignature(32, 128, 4, 6), {"fastest peer": 5.0}
+        partial(logsignature, 32, 128, 4, 6), {"fastest peer": 5.0}
     )
     # A step in each of two directions, and a product for each window.
     fmas = 9_999 * 2 * step(4, 4) + 9_937 * product(4, 4)
     table["9937 windows of 64 points, (1, 10,000, 4, 4)"] = Row(
-        lambda: windows(10_000, 4, 4, 64), {"fastest peer": 10.0}, fmas
+        partial(windows, 10_000, 4, 4, 64), {"fastest peer": 10.0}, fmas
     )
     table["small: (1, 20, 2, 3)"] = Row(small, {}, 19 * step(2, 3))
     return table
@@ -316,14 +334,10 @@ def kernel_rows() -> dict[str, Row]:
         (8, 512, 0, "linear"),
     ):
         name = f"kernel of all pairs, {n} with {n}, ({length}, 4), refinement {refinement}, {static}"
-        table[name] = Row(
-            lambda n=n, t=length, r=refinement, s=static: kernels(n, t, 4, r, True, s), {"pysiglib": 2.0}
-        )
+        table[name] = Row(partial(kernels, n, length, 4, refinement, True, static), {"pysiglib": 2.0})
     for n, length, refinement in ((32, 128, 0), (32, 128, 2), (1, 128, 0), (1, 2000, 0), (1, 2000, 1)):
         name = f"kernel of pairs, {n}, ({length}, 4), refinement {refinement}"
-        table[name] = Row(
-            lambda n=n, t=length, r=refinement: kernels(n, t, 4, r, False, "linear"), {"pysiglib": 2.0}
-        )
+        table[name] = Row(partial(kernels, n, length, 4, refinement, False, "linear"), {"pysiglib": 2.0})
     for n, length, refinement, every in (
         (32, 128, 0, True),
         (32, 128, 1, True),
@@ -333,7 +347,7 @@ def kernel_rows() -> dict[str, Row]:
         kind = f"all pairs, {n} with {n}" if every else f"pairs, {n}"
         name = f"gradient of the kernel of {kind}, ({length}, 4), refinement {refinement}"
         table[name] = Row(
-            lambda n=n, t=length, r=refinement, e=every: kernel_gradients(n, t, 4, r, e),
+            partial(kernel_gradients, n, length, 4, refinement, every),
             {"pysiglib": 5.0, "pysiglib, table kept": 5.0},
         )
     return table
@@ -344,9 +358,9 @@ def thread_rows() -> dict[str, Row]:
     for shape in ((32, 128, 8, 5), (1, 10_000, 4, 5)):
         must = {"one thread": 1.85}
         fmas = steps(shape) * step(*shape[2:])
-        table[named("two threads", shape)] = Row(lambda s=shape: two_threads(*s), must, fmas, threads=2)
+        table[named("two threads", shape)] = Row(partial(two_threads, *shape), must, fmas, threads=2)
         fmas = steps(shape) * step_backward(*shape[2:])
         table[named("two threads, backward", shape)] = Row(
-            lambda s=shape: two_threads_backward(*s), must, fmas, threads=2
+            partial(two_threads_backward, *shape), must, fmas, threads=2
         )
     return table
