@@ -76,4 +76,5 @@ CALLS = {
     )[0],
     "path": lambda x: Path(x, 3, basepoint=True, scalar_term=True).logsignature(1, 5, mode="brackets"),
     "path that grows": grown,
+    "path of lengths": lambda x: Path(x, 3, True, lengths=lengths(x)).logsignature(1, 5),
 }
