@@ -21,6 +21,7 @@ void run_forward(const Parts<T> &parts, bool stream, const T *initial, T *out, I
         Group<T> g = parts.group(i * lanes, parts.count() * parts.slots, initial, words, memory, part);
         if (!stream) return kernels<T>().forward(g, rows_at<T>(out, words, part, lanes), false);
         g.longest = parts.longest();
+        g.past_caches = exceeds_caches<T>(parts.paths.n_paths * steps * words);
         Rows<T> rows{};
         rows.stride = words;
         for (int l = 0; l < lanes; ++l)

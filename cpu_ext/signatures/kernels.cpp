@@ -40,6 +40,7 @@ void sliding(const Group<T> &a, const Group<T> &b, const Index start[], Index st
     endings.begin();
     for (Index t = steps - 1; t >= 0; --t) endings.step(t, room + t * size);
     beginnings.begin();
+    RowWriter<T> writer(a.past_caches);
     for (Index t = 0; t < steps; ++t) {
         T *rows[L];
         bool any_row = false;
@@ -53,7 +54,7 @@ void sliding(const Group<T> &a, const Group<T> &b, const Index start[], Index st
             Product<T> join(a.channels, a.depth, T(1), T(1), room + t * size, beginnings.state(), product);
             join.next_a = size;
             join.template run<false, true>();
-            lanes_to_rows<T>(product, words, rows);
+            writer.write(product, words, rows);
         }
         if (t + 1 < steps) beginnings.step(t);
     }

@@ -109,6 +109,9 @@ template <class T> struct Parts {
     }
 };
 
+// Whether so many numbers, of one result, are more than the caches keep until somebody reads them.
+template <class T> bool exceeds_caches(Index numbers) { return numbers * static_cast<Index>(sizeof(T)) > (16 << 20); }
+
 template <class T, class R> Rows<R> rows_at(R *base, Index size, const Index *index, int lanes, Index stride = 0) {
     Rows<R> rows{};
     rows.stride = stride;

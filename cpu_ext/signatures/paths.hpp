@@ -17,7 +17,7 @@ SDTW_INLINE Index count_nodes(int channels, int depth, int prefix) {
 
 // Blocks whose states are kept between two that are kept for all of the path: memory grows with its square root.
 SDTW_INLINE Index blocks_of_segment(Index blocks, Index nodes) {
-    constexpr Index freely = 1 << 17;  // vectors: to read them from the last cache costs less than to make them again
+    constexpr Index freely = 1 << 14;  // vectors, a second cache: from the last one they come no faster than made again
     if (blocks * nodes <= freely) return blocks > 0 ? blocks : 1;
     Index root = 1;
     while (root * root < blocks) ++root;
@@ -96,15 +96,19 @@ template <class T> class GroupRun {
         prepare();
         load_words(g_.initial, g_.depth, false, state_);
         if (!stream) {
-            const Walk<T> whole = walk(g_.depth, state_);
+            Walk<T> whole = walk(g_.depth, state_);
             for (Index t = 0; t < g_.longest; t += block_steps) advance(whole, root_, t, block_steps, z_);
             return store_words(out.row, 0, state_, false);
         }
+        RowWriter<T> writer(g_.past_caches);
         for (Index t = 0; t < g_.longest; ++t) {
             step(t);
             T *rows[L];
-            for (int l = 0; l < L; ++l) rows[l] = t < g_.rows[l] ? out.row[l] : nullptr;
-            store_words(rows, t * out.stride, state_, false);
+            for (int l = 0; l < L; ++l) rows[l] = t < g_.rows[l] && out.row[l] ? out.row[l] + t * out.stride : nullptr;
+            if (g_.prefix == 0)
+                writer.write(state_, nodes_, rows);
+            else
+                store_words(rows, 0, state_, false);
         }
     }
 
@@ -127,7 +131,7 @@ template <class T> class GroupRun {
         } else {
             load_words(incoming.row, g_.depth, true, gradient_);
             load_words(g_.initial, g_.depth - 1, false, state_);
-            const Walk<T> shorter = walk(g_.depth - 1, state_);
+            Walk<T> shorter = walk(g_.depth - 1, state_);
             const Index bytes = short_nodes_ * L;
             for (Index s = 0; s < segments_; ++s) {
                 copy(state_, starts_ + s * bytes, short_nodes_);
@@ -148,7 +152,8 @@ template <class T> class GroupRun {
                 for (Index b = last - 1; b >= first; --b) {
                     T *state = kept_ + (b - first) * bytes, *z = kept_z_ + (b - first) * block_steps * d_ * L;
                     if (b > first)
-                        prefetch(state - bytes, short_nodes_), prefetch(z - block_steps * d_ * L, block_steps * d_);
+                        prefetch<false>(state - bytes, bytes),
+                            prefetch<false>(z - block_steps * d_ * L, block_steps * d_ * L);
                     reverse(state, b * block_steps, block_steps, increments, z);
                 }
             }
@@ -173,9 +178,10 @@ template <class T> class GroupRun {
     static void zero(T *to, Index vectors) {
         for (Index i = 0; i < vectors * L; i += L) store<T>(to + i, Vec<T>{});
     }
-    // Into the second cache: blocks are gone through backwards, which no cache foresees.
-    static void prefetch(const T *from, Index vectors) {
-        for (Index i = 0; i < vectors * L; i += L) __builtin_prefetch(from + i, 0, 2);
+    // What the next block needs: many rows, or blocks gone through backwards, are more than the caches foresee.
+    template <bool write> static void prefetch(const T *from, Index numbers) {
+        constexpr Index line = 64 / sizeof(T);
+        for (Index i = 0; i < numbers; i += line) __builtin_prefetch(from + i, write, 2);
     }
     static void copy(const T *from, T *to, Index vectors) {
         for (Index i = 0; i < vectors * L; i += L) store<T>(to + i, load<T>(from + i));
@@ -212,7 +218,7 @@ template <class T> class GroupRun {
         return w;
     }
 
-    void advance(Walk<T> w, const T *root, Index t, int block, T *z) {
+    void advance(Walk<T> &w, const T *root, Index t, int block, T *z) {
         w.steps = load_increments(t, block, z);
         w.z = z;
         if (w.depth > 0) descend<T>(w, 0, root, 0);
@@ -246,6 +252,7 @@ template <class T> class GroupRun {
         } else if (all) {
             for (int l = 0; l < L; ++l) rows[l] = g_.points[l] + (t - 1) * d_;
             rows_to_lanes<T>(rows, (n + 1) * d_, points_);
+            for (int l = 0; l < L; ++l) prefetch<false>(rows[l] + (n + 1) * d_, n * d_);
         } else {
             for (int l = 0; l < L; ++l) {
                 T *row = rows_ + l * (block + 1) * d_;
@@ -291,6 +298,8 @@ template <class T> class GroupRun {
             rows[l] = increments[l] ? increments[l] + t * d_ : nullptr;
             set &= !increments[l] || g_.steps[l] >= t + n;
         }
+        for (int l = 0; l < L && t >= block_steps; ++l)
+            if (rows[l]) prefetch<true>(rows[l] - block_steps * d_, block_steps * d_);
         if (set) return lanes_to_rows<T>(z_gradient_, n * d_, rows);
         for (int l = 0; l < L; ++l) rows[l] = rows_ + l * n * d_;
         lanes_to_rows<T>(z_gradient_, n * d_, rows);

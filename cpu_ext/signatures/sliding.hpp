@@ -38,6 +38,7 @@ void slide(const Paths<T> &paths, int depth, T *out, int n_threads, std::atomic<
             g.depth = depth;
             g.longest = g.room = steps;
             g.scratch = memory + k * scratch;
+            g.past_caches = exceeds_caches<T>(paths.n_paths * paths.n_windows * words);
             for (int l = 0; l < lanes && i * lanes + l < all; ++l) {
                 const Index path = (i * lanes + l) / blocks, first = ((i * lanes + l) % blocks + k) * steps;
                 const Index length = paths.lengths ? paths.lengths[path] - 1 : paths.steps();

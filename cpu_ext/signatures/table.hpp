@@ -35,6 +35,7 @@ template <class T> struct Group {
     Index prefix_index[most_prefix][most_lanes];       // which word the first i + 1 letters of the prefix are
     bool owns[most_prefix][most_lanes];                // whether this lane is the one that stands for that word
     bool alone;                                        // whether no other lane has the same increments, in backward
+    bool past_caches;                                  // whether rows, of all groups, are more than caches keep
     const T *initial[most_lanes];                      // the signature to begin with, or null: 1
     T *scratch;                                        // aligned to 64 bytes; scratch_size says how much
 };

@@ -140,11 +140,13 @@ void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const
     constexpr int L = lane_count<T>;
     Vec<T> incoming[G * H];
     each<G * H>([&](auto i) SDTW_INLINE_LAMBDA { incoming[i] = load<T>(gradient + (i / H * fan + i % H) * L); });
-    for (int t = 0; t < steps; ++t, z += z_stride, z_gradient += z_stride) {
+    for (int t = steps - 1; t >= 0; --t) {  // downwards, as extend_adjoint, which waits for the last steps' first
+        const T *at = z + t * z_stride;
+        T *at_back = z_gradient + t * z_stride;
         Vec<T> letter[H], letter_back[H];
         each<H>([&](auto h) SDTW_INLINE_LAMBDA {
-            letter[h] = load<T>(z + h * L);
-            letter_back[h] = load<T>(z_gradient + h * L);
+            letter[h] = load<T>(at + h * L);
+            letter_back[h] = load<T>(at_back + h * L);
         });
         each<G>([&](auto g) SDTW_INLINE_LAMBDA {
             T *back = chain_gradient + (g * block_steps + t) * L;
@@ -156,7 +158,7 @@ void finish_adjoint(const T *chain, const T *z, Index z_stride, int steps, const
             });
             store<T>(back, sum);
         });
-        each<H>([&](auto h) SDTW_INLINE_LAMBDA { store<T>(z_gradient + h * L, letter_back[h]); });
+        each<H>([&](auto h) SDTW_INLINE_LAMBDA { store<T>(at_back + h * L, letter_back[h]); });
     }
 }
 

@@ -109,6 +109,22 @@ def test_long_streams_go_on_from_an_initial_signature(batch):
     check(signature(x, 3, basepoint=x[:, 0], initial=start, lengths=lengths), found[:, -1])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_results_that_caches_do_not_hold(dtype):
+    # Written in another way; three paths at a time are below that.
+    x = walks((40, 300, 3), dtype=dtype)
+    lengths = np.linspace(2, 300, 40).astype(int)
+    found = signature(x, 5, stream=True, lengths=lengths)
+    assert found.nbytes > 16 * 2**20
+    for i in range(0, 40, 3):
+        check(found[i : i + 3], signature(x[i : i + 3], 5, stream=True, lengths=lengths[i : i + 3]), dtype)
+    line = walks((2, 8000, 3), dtype=dtype)
+    windows = signature(line, 5, windows=("sliding", 50))
+    assert windows.nbytes > 16 * 2**20
+    for i in (0, 1, 48, 49, 50, 51, 4321, 7949, 7950):
+        check(windows[:, i], signature(line[:, i : i + 50], 5), dtype)
+
+
 @pytest.mark.parametrize("leading", [(), (0,), (3,), (2, 3), (2, 0, 3)])
 @pytest.mark.parametrize("stream", [False, True])
 def test_leading_dimensions(leading, stream):
