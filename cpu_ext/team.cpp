@@ -8,10 +8,12 @@
 // a helper that has to wait for a CPU holds nobody up.
 #include "team.hpp"
 
-#include <sched.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#include <sys/syscall.h>
+#endif
 
 #include <chrono>
 #include <condition_variable>
@@ -47,17 +49,23 @@ class BlockSignals {
     sigset_t before_;
 };
 
-// The CPUs that the threads of a call were last seen on. The system leaves two threads on one CPU, once they are there,
-// when each of them is always busy, be it with looking what the other one does; who finds its CPU taken is sent away.
+#ifdef __linux__
+pid_t own_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
+int own_cpu() { return sched_getcpu(); }
+
+// The CPUs that the threads of a call were last seen on.
 class Places {
   public:
     Places() {
         CPU_ZERO(&taken_);
-        add(sched_getcpu());
+        take(own_cpu());
     }
-    bool has(int cpu) const { return cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &taken_); }
-    void add(int cpu) {
-        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(cpu, &taken_);
+    // False where another thread has it.
+    bool take(int cpu) {
+        if (cpu < 0 || cpu >= CPU_SETSIZE) return true;
+        if (CPU_ISSET(cpu, &taken_)) return false;
+        CPU_SET(cpu, &taken_);
+        return true;
     }
     // Those of `allowed` that are left.
     cpu_set_t others(const cpu_set_t &allowed) const {
@@ -70,6 +78,34 @@ class Places {
   private:
     cpu_set_t taken_;
 };
+
+// While it lasts, a thread whose CPU is taken is kept from it. The system leaves two threads on one CPU, once they are
+// there, when each of them is always busy, be it with looking what the other one does.
+class Detour {
+  public:
+    Detour(pid_t thread, int cpu, Places &places) : thread_(thread) {
+        if (places.take(cpu) || sched_getaffinity(thread, sizeof allowed_, &allowed_) != 0) return;
+        const cpu_set_t others = places.others(allowed_);
+        sent_ = CPU_COUNT(&others) > 0 && sched_setaffinity(thread, sizeof others, &others) == 0;
+    }
+    ~Detour() {
+        if (sent_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+    }
+    Detour(const Detour &) = delete;
+
+  private:
+    pid_t thread_;
+    cpu_set_t allowed_;
+    bool sent_ = false;
+};
+#else  // threads are where the system wants them
+pid_t own_id() { return 0; }
+int own_cpu() { return -1; }
+struct Places {};
+struct Detour {
+    Detour(pid_t, int, Places &) {}
+};
+#endif
 
 class Helper {
   public:
@@ -87,17 +123,8 @@ class Helper {
     void dismiss() { turn(State::hired, State::idle); }
     void give(Call call, void *work, int thread, Places &places) {
         call_ = call, work_ = work, thread_ = thread;
-        const int cpu = cpu_;
-        if (!places.has(cpu)) {
-            places.add(cpu);
-            return change(State::given);
-        }
-        cpu_set_t allowed, others;
-        const bool known = sched_getaffinity(id_, sizeof allowed, &allowed) == 0;
-        if (known) others = places.others(allowed);
-        const bool sent = known && CPU_COUNT(&others) > 0 && sched_setaffinity(id_, sizeof others, &others) == 0;
-        change(State::given);  // if it slept it wakes up there
-        if (sent) sched_setaffinity(id_, sizeof allowed, &allowed);
+        const Detour detour(id_, cpu_, places);
+        change(State::given);  // if it slept it wakes up where it was sent
     }
     // Whether it had not begun yet. It won't.
     bool take_back() { return turn(State::given, State::idle); }
@@ -135,10 +162,10 @@ class Helper {
     }
     void serve() {
         constexpr auto patience = std::chrono::milliseconds(100);
-        id_ = static_cast<pid_t>(syscall(SYS_gettid));
+        id_ = own_id();
         auto has_work = [this] { return state_ == State::given; };
         for (;;) {
-            cpu_ = sched_getcpu();
+            cpu_ = own_cpu();
             if (!look(true, has_work)) {
                 std::unique_lock lock(mutex_);
                 if (!changed_.wait_for(lock, patience, has_work)) {
