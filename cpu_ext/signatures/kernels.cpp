@@ -54,7 +54,8 @@ void sliding(const Group<T> &a, const Group<T> &b, const Index start[], Index st
             Product<T> join(a.channels, a.depth, T(1), T(1), room + t * size, beginnings.state(), product);
             join.next_a = size;
             join.template run<false, true>();
-            writer.write(product, words, rows);
+            writer.begin(words, rows);
+            writer.write(product, words);
         }
         if (t + 1 < steps) beginnings.step(t);
     }

@@ -54,6 +54,8 @@ template <class T> class GroupRun {
         state_ = work_.take(nodes_);
         root_ = work_.take(block_steps * g_.depth);
         for (int k = 1; k < g_.depth; ++k) chain_[k] = work_.take(siblings * block_steps * (g_.depth - k));
+        if (stream && !backward)
+            ends_ = work_.take(g_.depth > 1 ? short_nodes_ - count_nodes(d_, g_.depth - 2, g_.prefix) : 1);
         if (!backward) return;
         gradient_ = work_.take(nodes_);
         z_gradient_ = work_.take(block * d_);
@@ -82,13 +84,7 @@ template <class T> class GroupRun {
         zero(state_, nodes_);
     }
     void step(Index t, T *to = nullptr) {
-        const Index first = t - t % block_steps;
-        if (first != loaded_) load_increments(first, block_steps, z_), loaded_ = first;
-        T *from = state_;
-        if (to) state_ = to;
-        if (try_advance_once<T>(walk_step(from, t - first), root_, state_ - from)) return;
-        if (state_ != from) copy(from, state_, nodes_);
-        descend<T>(walk_step(state_, t - first), 0, root_, 0);
+        step(t, to, [](Index) {});
     }
     const T *state() const { return state_; }
 
@@ -102,13 +98,15 @@ template <class T> class GroupRun {
         }
         RowWriter<T> writer(g_.past_caches);
         for (Index t = 0; t < g_.longest; ++t) {
-            step(t);
             T *rows[L];
             for (int l = 0; l < L; ++l) rows[l] = t < g_.rows[l] && out.row[l] ? out.row[l] + t * out.stride : nullptr;
-            if (g_.prefix == 0)
-                writer.write(state_, nodes_, rows);
-            else
+            if (g_.prefix == 0) {
+                writer.begin(nodes_, rows);
+                step(t, nullptr, [&](Index ready) { writer.write(state_, ready); });
+            } else {
+                step(t);
                 store_words(rows, 0, state_, false);
+            }
         }
     }
 
@@ -164,6 +162,18 @@ template <class T> class GroupRun {
     }
 
   private:
+    // ready(n): the first n vectors of the new state stand; the last call says all.
+    template <class Ready> void step(Index t, T *to, Ready &&ready) {
+        const Index first = t - t % block_steps;
+        if (first != loaded_) load_increments(first, block_steps, z_), loaded_ = first;
+        T *from = state_;
+        if (to) state_ = to;
+        if (try_advance_once<T>(walk_step(from, t - first), root_, state_ - from, ends_, ready)) return;
+        if (state_ != from) copy(from, state_, nodes_);
+        descend<T>(walk_step(state_, t - first), 0, root_, 0);
+        ready(nodes_);
+    }
+
     void prepare() {
         for (int i = 0; i < g_.prefix; ++i)
             for (int l = 0; l < L; ++l) letters_[i * L + l] = static_cast<T>(g_.prefix_index[i][l] % d_);
@@ -379,7 +389,7 @@ template <class T> class GroupRun {
     const Index d_;
     Workspace<T> work_;
     Index nodes_, short_nodes_, blocks_, segment_ = 1, segments_ = 0, loaded_ = -1;
-    T *points_, *rows_, *z_, *prefix_z_, *letters_, *state_, *root_;
+    T *points_, *rows_, *z_, *prefix_z_, *letters_, *state_, *root_, *ends_ = nullptr;
     T *gradient_ = nullptr, *z_gradient_ = nullptr, *prefix_z_gradient_ = nullptr, *root_gradient_ = nullptr;
     T *short_root_ = nullptr, *incoming_ = nullptr, *kept_ = nullptr, *kept_z_ = nullptr, *starts_ = nullptr;
     T *chain_[most_depth] = {}, *chain_gradient_[most_depth] = {};

@@ -258,35 +258,61 @@ void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T 
     });
 }
 
-// One increment alone: all chains of a node stay in registers. The result may go elsewhere, to `shift` numbers after the
-// state. R: how many chains a node has.
-template <class T, int R> void advance_once(const Walk<T> &w, const Vec<T> *chain, Index node, Index shift) {
+// One increment alone: all chains of a node stay in registers, and those of the last level are left in `ends`. The
+// result may go elsewhere, to `shift` numbers after the state. R: how many chains a node has.
+template <class T, int R>
+void advance_once(const Walk<T> &w, const Vec<T> *chain, Index node, Index shift, T *ends) {
     constexpr int L = lane_count<T>;
-    const int level = w.depth - R, fan = w.fan(level);
-    const T *z = w.letters_of(level);
-    for (int g = 0; g < fan; ++g) {
-        const Vec<T> letter = load<T>(z + g * L);
-        T *at = w.state[level + 1] + (node * fan + g) * L;
-        const Vec<T> s = load<T>(at);
-        store<T>(at + shift, fma<T>(chain[0], letter, s));
-        if constexpr (R > 1) {
+    if constexpr (R == 1) {
+        store<T>(ends + node * L, chain[0]);
+    } else {
+        const int level = w.depth - R, fan = w.fan(level);
+        const T *z = w.letters_of(level);
+        for (int g = 0; g < fan; ++g) {
+            const Vec<T> letter = load<T>(z + g * L);
+            T *at = w.state[level + 1] + (node * fan + g) * L;
+            const Vec<T> s = load<T>(at);
+            store<T>(at + shift, fma<T>(chain[0], letter, s));
             Vec<T> child[R - 1];
             for (int q = 1; q < R; ++q)
                 child[q - 1] = fma<T>(chain[q], letter, q == 1 ? s : s * factorials<T>.inverse[q]);
-            advance_once<T, R - 1>(w, child, node * fan + g, shift);
+            advance_once<T, R - 1>(w, child, node * fan + g, shift, ends);
         }
     }
 }
 
-// Whether advance_once has code for the depth, and runs it.
-template <class T, int R = unrolled> SDTW_INLINE bool try_advance_once(const Walk<T> &w, const T *root, Index shift) {
+// Whether advance_once has code for the depth, and runs it. The last level is made in order; ready(n) says now and then
+// that the first n words stand where they belong.
+template <class T, int R = unrolled, class Ready>
+SDTW_INLINE bool try_advance_once(const Walk<T> &w, const T *root, Index shift, T *ends, Ready &&ready) {
+    constexpr int L = lane_count<T>;
     if constexpr (R == 0) {
         return false;
     } else {
-        if (w.depth != R) return try_advance_once<T, R - 1>(w, root, shift);
+        if (w.depth != R) return try_advance_once<T, R - 1>(w, root, shift, ends, ready);
         Vec<T> chain[R];
-        for (int q = 0; q < R; ++q) chain[q] = load<T>(root + q * lane_count<T>);
-        advance_once<T, R>(w, chain, 0, shift);
+        for (int q = 0; q < R; ++q) chain[q] = load<T>(root + q * L);
+        advance_once<T, R>(w, chain, 0, shift, ends);
+        constexpr Index at_once = 16;
+        const int fan = w.fan(R - 1);
+        const Index before = (w.state[R] - w.state[1]) / L;
+        Index nodes = 1;
+        for (int level = 0; level < R - 1; ++level) nodes *= w.fan(level);
+        for (Index first = 0; first < nodes; first += at_once) {
+            const Index last = first + at_once < nodes ? first + at_once : nodes;
+            in_pieces<letters>(fan, [&]<int H>(int h) {
+                Vec<T> letter[H];
+                each<H>([&](auto i) SDTW_INLINE_LAMBDA { letter[i] = load<T>(w.letters_of(R - 1) + (h + i) * L); });
+                for (Index node = first; node < last; ++node) {
+                    const Vec<T> value = load<T>(ends + node * L);
+                    T *at = w.state[R] + (node * fan + h) * L;
+                    each<H>([&](auto i) SDTW_INLINE_LAMBDA {
+                        store<T>(at + shift + i * L, fma<T>(value, letter[i], load<T>(at + i * L)));
+                    });
+                }
+            });
+            ready(before + last * fan);
+        }
         return true;
     }
 }
