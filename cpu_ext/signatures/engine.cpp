@@ -69,14 +69,28 @@ void subtract_gradients(const Paths<T> &paths, T *points, T *basepoints, int n_t
     });
 }
 
+// The same where only the first increments of parts are left.
+template <class T> void subtract_first(const Parts<T> &parts, const T *first, T *points, T *basepoints) {
+    const Paths<T> &paths = parts.paths;
+    const int d = paths.channels;
+    T *increments = increments_in(paths, points);
+    for (Index p = 0; p < paths.n_paths; ++p)
+        for (Index i = 0; i < parts.per_path; ++i, first += d) {
+            T *before = increments + (p * paths.n_points + parts.begin(i) - 1) * d;
+            if (paths.basepoints && i == 0) before = basepoints + p * d;
+            for (int c = 0; c < d; ++c) before[c] = (i == 0 ? T(0) : before[c]) - first[c];
+        }
+}
+
 template <class T>
 void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T *out, const T *gradient, Index words,
-                  T *points, T *initials, int n_threads, std::atomic<bool> &stop) {
+                  T *points, T *basepoints, T *initials, int n_threads, std::atomic<bool> &stop) {
     const Paths<T> &paths = parts.paths;
     const int d = paths.channels, lanes = kernels<T>().lanes;
     const Index rows = stream ? paths.steps() : 1, size = paths.n_points * d;
     const bool alone = parts.prefix == 0 && !paths.windows;
     T *increments = increments_in(paths, points);
+    std::vector<T> firsts(alone ? static_cast<std::size_t>(parts.count() * d) : 0);
     // What no lane sets.
     for (Index p = 0; p < paths.n_paths; ++p)
         std::fill(points + p * size, alone && !paths.lengths ? increments + p * size : points + (p + 1) * size, T(0));
@@ -92,6 +106,7 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
             if (part[l] < 0) continue;
             path[l] = part[l] / parts.per_path;
             const Index piece = part[l] % parts.per_path;
+            if (alone) g.first[l] = firsts.data() + part[l] * d;
             to[l] = z + path[l] * size + parts.begin(piece) * d;
             if (start && piece == 0) begin[l] = start + path[l] * words;
         }
@@ -109,7 +124,9 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
             for (Index first = i * unit * parts.slots; first < end && !stop; first += lanes)
                 run(memory, first, end, increments, initials);
         });
-        return;
+        if (stop) return;
+        if (alone) return subtract_first(parts, firsts.data(), points, basepoints);
+        return subtract_gradients(paths, points, basepoints, n_threads, stop);
     }
     // Groups that write to the same places: each thread adds to numbers of its own.
     const int team = team_size(n_threads, parts.groups(), cost);
@@ -127,6 +144,7 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
         for (Index i = 0; i < points + own - increments; ++i) increments[i] += z[i];
         for (Index i = 0; i < own_initials; ++i) initials[i] += z[own + i];
     }
+    if (!stop) subtract_gradients(paths, points, basepoints, n_threads, stop);
 }
 
 // Calls work(a row's index for each lane) for all rows, `lanes` at a time.
@@ -179,7 +197,7 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
     const Parts<T> parts(paths, depth, stream, n_threads);
     if (initials) std::fill(initials, initials + paths.n_paths * words, T(0));
     if (parts.per_path == 1 || paths.windows) {
-        run_backward(parts, stream, initial, out, gradient, words, points, initials, n_threads, stop);
+        run_backward(parts, stream, initial, out, gradient, words, points, basepoints, initials, n_threads, stop);
     } else {
         // The gradient of a product does not need the last level of its factors, nor does that of a path.
         Tree<T> tree(paths.n_paths, parts.per_path, d, depth, words),
@@ -200,11 +218,9 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
         std::memcpy(back.levels.back(), gradient, static_cast<std::size_t>(paths.n_paths * words) * sizeof(T));
         tree.multiply_backward(back, n_threads, parts.cost(), stop);
         if (stop) return;
-        run_backward(parts, stream, initial, out, static_cast<const T *>(back.levels[0]), words, points, initials,
-                     n_threads, stop);
+        run_backward(parts, stream, initial, out, static_cast<const T *>(back.levels[0]), words, points, basepoints,
+                     initials, n_threads, stop);
     }
-    if (stop) return;
-    subtract_gradients(paths, points, basepoints, n_threads, stop);
 }
 
 template <class T>

@@ -58,7 +58,8 @@ template <class T> class GroupRun {
             ends_ = work_.take(g_.depth > 1 ? short_nodes_ - count_nodes(d_, g_.depth - 2, g_.prefix) : 1);
         if (!backward) return;
         gradient_ = work_.take(nodes_);
-        z_gradient_ = work_.take(block * d_);
+        z_gradient_ = work_.take((block + 1) * d_);
+        first_ = work_.take(d_);
         prefix_z_gradient_ = work_.take(block * g_.prefix);
         root_gradient_ = work_.take(block_steps * g_.depth);
         short_root_ = work_.take(block_steps * g_.depth);
@@ -113,6 +114,7 @@ template <class T> class GroupRun {
     void backward(const Rows<const T> &incoming, bool stream, const Rows<const T> &out, T *const increments[],
                   T *const initial[]) {
         prepare();
+        zero(first_, d_);
         if (stream) {
             zero(gradient_, nodes_);
             for (Index t = g_.longest - 1; t >= 0; --t) {
@@ -156,6 +158,7 @@ template <class T> class GroupRun {
                 }
             }
         }
+        if (g_.alone) lanes_to_rows<T>(first_, d_, g_.first);
         bool wanted = false;
         for (int l = 0; l < L; ++l) wanted |= initial[l] != nullptr;
         if (wanted) store_words(initial, 0, gradient_, true);
@@ -242,7 +245,7 @@ template <class T> class GroupRun {
         pick_letters(w.steps, z);
         zero(z_gradient_, w.steps * d_);
         zero(prefix_z_gradient_, w.steps * g_.prefix);
-        descend_adjoint<T>(w, 0, root_, 0, root_gradient_);
+        run_adjoint<T>(w, root_, root_gradient_);
         store_increments(t, w.steps, increments);
     }
 
@@ -292,6 +295,7 @@ template <class T> class GroupRun {
             }
     }
 
+    // Where `alone`, gradients of points: of what leads to a point less what leads away from it.
     void store_increments(Index t, int n, T *const increments[]) {
         for (int s = 0; s < n; ++s)
             for (int i = 0; i < g_.prefix; ++i) {
@@ -310,6 +314,15 @@ template <class T> class GroupRun {
         }
         for (int l = 0; l < L && t >= block_steps; ++l)
             if (rows[l]) prefetch<true>(rows[l] - block_steps * d_, block_steps * d_);
+        if (g_.alone) {
+            for (int l = 0; l < L && !set; ++l)
+                for (Index s = g_.steps[l] > t ? g_.steps[l] - t : 0; s < n; ++s)
+                    for (int c = 0; c < d_; ++c) z_gradient_[(s * d_ + c) * L + l] = T(0);
+            copy(first_, z_gradient_ + n * d_ * L, d_);
+            copy(z_gradient_, first_, d_);
+            for (Index i = 0; i < n * d_ * L; i += L)
+                store<T>(z_gradient_ + i, load<T>(z_gradient_ + i) - load<T>(z_gradient_ + i + d_ * L));
+        }
         if (set) return lanes_to_rows<T>(z_gradient_, n * d_, rows);
         for (int l = 0; l < L; ++l) rows[l] = rows_ + l * n * d_;
         lanes_to_rows<T>(z_gradient_, n * d_, rows);
@@ -391,6 +404,7 @@ template <class T> class GroupRun {
     Index nodes_, short_nodes_, blocks_, segment_ = 1, segments_ = 0, loaded_ = -1;
     T *points_, *rows_, *z_, *prefix_z_, *letters_, *state_, *root_, *ends_ = nullptr;
     T *gradient_ = nullptr, *z_gradient_ = nullptr, *prefix_z_gradient_ = nullptr, *root_gradient_ = nullptr;
+    T *first_ = nullptr;  // gradients of the first increments of the block that was reversed last
     T *short_root_ = nullptr, *incoming_ = nullptr, *kept_ = nullptr, *kept_z_ = nullptr, *starts_ = nullptr;
     T *chain_[most_depth] = {}, *chain_gradient_[most_depth] = {};
 };

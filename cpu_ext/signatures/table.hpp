@@ -35,6 +35,7 @@ template <class T> struct Group {
     Index prefix_index[most_prefix][most_lanes];       // which word the first i + 1 letters of the prefix are
     bool owns[most_prefix][most_lanes];                // whether this lane is the one that stands for that word
     bool alone;                                        // whether no other lane has the same increments, in backward
+    T *first[most_lanes];                              // where `alone`: gets the gradient of the first increment
     bool past_caches;                                  // whether rows, of all groups, are more than caches keep
     const T *initial[most_lanes];                      // the signature to begin with, or null: 1
     T *scratch;                                        // aligned to 64 bytes; scratch_size says how much
@@ -52,8 +53,8 @@ template <class T> struct Kernels {
     Index (*scratch_size)(int channels, int depth, int prefix, Index room, bool stream, bool backward);
     // The signature of each lane's path, and of each of its beginnings where `stream`.
     void (*forward)(const Group<T> &, const Rows<T> &out, bool stream);
-    // Given gradients of out, adds those of the increments to rows of steps * channels, or sets them where `alone`, and
-    // sets those of initial.
+    // Given gradients of out, adds those of the increments to rows of steps * channels, and sets those of initial. Where
+    // `alone`, the rows get the gradients of the points instead, as if nothing led away from the last one.
     // In streams `out` is what forward gave, otherwise it is not used.
     void (*backward)(const Group<T> &, const Rows<const T> &gradient, bool stream, const Rows<const T> &out,
                      T *const increments[], T *const initial[]);

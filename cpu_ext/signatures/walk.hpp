@@ -230,32 +230,89 @@ template <class T> void descend(const Walk<T> &w, int level, const T *chain, Ind
     });
 }
 
-template <class T>
+// The adjoint of the two last letters of all words that begin with the node: with so few letters that the gradients of
+// its grandchildren fit the registers, those of its children never leave them.
+template <class T, int D>
+__attribute__((flatten)) void last_two_adjoint(const Walk<T> &w, int level, const T *chain, Index node,
+                                               T *chain_gradient) {
+    constexpr int L = lane_count<T>, z_stride = D * L;
+    const T *z = w.z, *child = w.chain[level + 1], *gradient = w.gradient[level + 2] + node * D * D * L;
+    T *z_gradient = w.z_gradient, *state_gradient = w.gradient[level + 1] + node * D * L;
+    const int steps = w.steps;
+    extend<T, 2, D>(chain, 2, z, z_stride, steps, w.state[level + 1] + node * D * L, w.chain[level + 1]);
+    Vec<T> incoming[D * D], s[D];
+    each<D * D>([&](auto i) SDTW_INLINE_LAMBDA { incoming[i] = load<T>(gradient + i * L); });
+    each<D>([&](auto g) SDTW_INLINE_LAMBDA { s[g] = load<T>(state_gradient + g * L); });
+    for (int t = steps - 1; t >= 0; --t) {
+        const T *from = chain + t * 2 * L;
+        T *back = chain_gradient + t * 2 * L, *at_back = z_gradient + t * z_stride;
+        const Vec<T> own = load<T>(from), value = load<T>(from + L);
+        Vec<T> own_back{}, value_back{}, letter[D], letter_back[D];
+        each<D>([&](auto h) SDTW_INLINE_LAMBDA {
+            letter[h] = load<T>(z + t * z_stride + h * L);
+            letter_back[h] = load<T>(at_back + h * L);
+        });
+        each<D>([&](auto g) SDTW_INLINE_LAMBDA {
+            const Vec<T> number = load<T>(child + (g * block_steps + t) * L);
+            Vec<T> sum{};
+            each<D>([&](auto h) SDTW_INLINE_LAMBDA {
+                sum = h == 0 ? incoming[g * D] * letter[0] : fma<T>(incoming[g * D + h], letter[h], sum);
+                letter_back[h] = fma<T>(incoming[g * D + h], number, letter_back[h]);
+            });
+            own_back = fma<T>(s[g], letter[g], own_back);
+            value_back = fma<T>(sum, letter[g], value_back);
+            letter_back[g] = fma<T>(own, s[g], fma<T>(value, sum, letter_back[g]));
+            s[g] = s[g] + sum;
+        });
+        store<T>(back, own_back);
+        store<T>(back + L, value_back);
+        each<D>([&](auto h) SDTW_INLINE_LAMBDA { store<T>(at_back + h * L, letter_back[h]); });
+    }
+    each<D>([&](auto g) SDTW_INLINE_LAMBDA { store<T>(state_gradient + g * L, s[g]); });
+}
+
+// fixed: how many levels there are below the node's, or -1.
+template <class T, int fixed>
 void descend_adjoint(const Walk<T> &w, int level, const T *chain, Index node, T *chain_gradient) {
     constexpr int L = lane_count<T>;
-    const int R = w.depth - level, fan = w.fan(level);
-    if (R == 1) return finish_all_adjoint<T, 1>(w, level, chain, node, chain_gradient);
-    T *child = w.chain[level + 1], *child_gradient = w.chain_gradient[level + 1];
-    in_pieces<siblings>(fan, [&]<int G>(int g) {
-        const Index first = node * fan + g;
-        with_chains(R, [&]<int fixed>() {
+    const int R = fixed > 0 ? fixed : w.depth - level, fan = w.fan(level);
+    if constexpr (fixed == 1) {
+        return finish_all_adjoint<T, 1>(w, level, chain, node, chain_gradient);
+    } else {
+        if constexpr (fixed == 2)
+            if (level >= w.prefix && fan <= letters)
+                return in_pieces<letters>(
+                    fan, [&]<int D>(int) { last_two_adjoint<T, D>(w, level, chain, node, chain_gradient); });
+        T *child = w.chain[level + 1], *child_gradient = w.chain_gradient[level + 1];
+        in_pieces<siblings>(fan, [&]<int G>(int g) {
+            const Index first = node * fan + g;
             extend<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
                                 w.state[level + 1] + first * L, child);
-        });
-        if (R == 2) {
-            finish_all_adjoint<T, G>(w, level + 1, child, first, child_gradient);
-        } else {
-            for (int i = 0; i < G; ++i) {
-                const Index at = i * block_steps * (R - 1) * L;
-                descend_adjoint<T>(w, level + 1, child + at, first + i, child_gradient + at);
+            if constexpr (fixed == 2) {
+                finish_all_adjoint<T, G>(w, level + 1, child, first, child_gradient);
+            } else {
+                for (int i = 0; i < G; ++i) {
+                    const Index at = i * block_steps * (R - 1) * L;
+                    const T *of_child = child + at;
+                    T *to = child_gradient + at;
+                    if constexpr (fixed > 0)
+                        descend_adjoint<T, fixed - 1>(w, level + 1, of_child, first + i, to);
+                    else if (R - 1 == unrolled)
+                        descend_adjoint<T, unrolled>(w, level + 1, of_child, first + i, to);
+                    else
+                        descend_adjoint<T, -1>(w, level + 1, of_child, first + i, to);
+                }
             }
-        }
-        with_chains(R, [&]<int fixed>() {
             extend_adjoint<T, fixed, G>(chain, R, w.letters_of(level) + g * L, w.z_stride(level), w.steps,
                                         w.gradient[level + 1] + first * L, child_gradient, g == 0, chain_gradient,
                                         w.letter_gradients_of(level) + g * L);
         });
-    });
+    }
+}
+
+// All words.
+template <class T> void run_adjoint(const Walk<T> &w, const T *root, T *root_gradient) {
+    with_constant<unrolled, 1>(w.depth, [&]<int fixed>() { descend_adjoint<T, fixed>(w, 0, root, 0, root_gradient); });
 }
 
 // One increment alone: all chains of a node stay in registers, and those of the last level are left in `ends`. The
