@@ -182,6 +182,7 @@ def median_heuristic_sigma(X: Any, *, n_samples: int = 100, random_state: Any = 
     3.0
     """
     n_samples = check_count(n_samples, "n_samples", 2)
+    # Here, as they take a second to import and none of the distances needs them.
     from scipy.spatial.distance import pdist
     from sklearn.utils.random import sample_without_replacement
 

@@ -16,7 +16,7 @@ from ._device import compute_on, resolve_one
 from ._logsignature import MODES, logsignature
 from ._path_estimator import PathEstimator, TimedSeries
 from ._signature import signature
-from ._windows import resolve_windows
+from ._windows import least_dyadic_points, resolve_windows
 from ._words import all_words, check_depth, lyndon_brackets, lyndon_words, word_index
 
 
@@ -53,8 +53,7 @@ class SignatureFeatures(PathEstimator):
         if not (isinstance(self.windows, tuple) and self.windows[0] == "dyadic"):
             # Windows that are given in points lie where they lay in fit.
             return self._compute(self._to_paths(series, self.n_timestamps_)[0], self.windows)
-        # A step for each of the shortest windows: where a series has fewer, it stands still after its end.
-        least = 2 ** (self.windows[1] - 1) + 1
+        least = least_dyadic_points(self.windows[1])  # a series of fewer stands still after its end
         paths, lengths = self._to_paths(series, max(series.batch.max_length, least))
         of_length = {n: resolve_windows(self.windows, max(n, least)) for n in np.unique(lengths)}
         shared = len(of_length) == 1

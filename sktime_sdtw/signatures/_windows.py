@@ -84,10 +84,15 @@ def _named(windows: tuple[Any, ...], n_points: int) -> NDArray[np.int64]:
     return np.stack([starts, ends], axis=1).astype(np.int64)
 
 
+def least_dyadic_points(levels: int) -> int:
+    """How many points a path needs for so many levels: a step for each of the shortest windows."""
+    return int(2 ** (levels - 1) + 1)
+
+
 def _dyadic(n_points: int, levels: int) -> NDArray[np.int64]:
     """Cut the steps into 1, 2, 4, … parts; neighbours share a point."""
     steps = n_points - 1
-    if 2 ** (levels - 1) > steps:
+    if n_points < least_dyadic_points(levels):
         raise ValueError(
             f"A path of {n_points} points is too short for {levels} dyadic levels, whose last has "
             f"{2 ** (levels - 1)} windows."
