@@ -20,7 +20,7 @@ from .._resample import resample
 from .._series import Array, SeriesBatch, check_series, check_single_series
 from ..preprocessing._container import Container
 from ._gdtw import gdtw
-from ._problem import Floats, Integers, read_numbers
+from ._problem import Floats, read_lengths, read_numbers
 
 _ROUNDING = 1e-6  # of warps in float32
 
@@ -269,12 +269,11 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         knots = self._warps_for(batch, warps)
         if lengths is None:
             lengths = self.lengths_ if warps is None else len(self.template_)
+        wanted = read_lengths(lengths, len(batch), "lengths", least=1)
         times = np.linspace(0, 1, knots.shape[1])
         back = [
             _read(source, np.interp(np.linspace(0, 1, n), warp, times))
-            for source, warp, n in zip(
-                as_sources(batch), _rising(knots), _check_lengths(lengths, len(batch)), strict=True
-            )
+            for source, warp, n in zip(as_sources(batch), _rising(knots), wanted, strict=True)
         ]
         flat = Container.of(X).is_flat
         return restore_layout(SeriesBatch.from_arrays(back).astype(batch.dtype), flat=flat)
@@ -376,16 +375,6 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
                 "warps must be times in [0, 1] that do not decrease, as aligner.warp gives them."
             )
         return knots
-
-
-def _check_lengths(lengths: Any, n_samples: int) -> Integers:
-    given = np.asarray(lengths)
-    if given.shape not in ((), (n_samples,)) or given.dtype.kind not in "iu" or (given < 1).any():
-        raise ValueError(
-            f"lengths must be a number of time steps >= 1, or one for each of {n_samples} series. "
-            f"Got {lengths!r}."
-        )
-    return np.broadcast_to(given, n_samples)
 
 
 def as_sources(batch: SeriesBatch) -> list[Floats]:

@@ -145,8 +145,7 @@ def read_signals(x: Any, times: Any, lengths: Any, name: str) -> tuple[Signals, 
     else:
         batch = check_series(x, name=name)
     batch = _cut(batch, lengths, f"{name}_lengths")
-    if batch.lengths.min() < 2:
-        raise ValueError(f"{name} has a signal of one sample; a signal needs two samples or more.")
+    check_samples(int(batch.lengths.min()), name)
     flat = _read_times(times, batch.lengths, f"{name}_times")
     values = np.ascontiguousarray(batch.values, np.float64)
     return Signals(values, flat, batch.offsets), single, batch.dtype
@@ -155,23 +154,47 @@ def read_signals(x: Any, times: Any, lengths: Any, name: str) -> tuple[Signals, 
 def _cut(batch: SeriesBatch, lengths: Any, name: str) -> SeriesBatch:
     if lengths is None:
         return batch
-    wanted = np.asarray(lengths)
-    if wanted.shape not in ((), (len(batch),)) or wanted.dtype.kind not in "iu":
-        raise ValueError(wrong_lengths(name, len(batch), lengths))
-    wanted = np.broadcast_to(wanted, len(batch))
-    if wanted.min() < 1 or (wanted > batch.lengths).any():
-        raise ValueError(f"{name} must lie between 1 and the number of samples. Got {lengths!r}.")
+    wanted = read_lengths(lengths, len(batch), name, most=batch.lengths)
     return SeriesBatch.from_arrays(
         [one[:length] for one, length in zip(batch.to_list(), wanted, strict=True)]
     )
 
 
-def wrong_lengths(name: str, n: int, lengths: Any) -> str:
-    """What to say of lengths that are not one integer for each of n signals."""
-    wanted = f"{n} integers, one for each signal"
-    if n == 1:
-        wanted = "one integer, as there is one signal (several have three axes, or are a list)"
-    return f"{name} must be {wanted}. Got {lengths!r}."
+def check_samples(fewest: int, name: str) -> None:
+    """Raise where a signal is too short for a warp."""
+    if fewest < 2:
+        raise ValueError(f"{name} has a signal of one sample; a signal needs two samples or more.")
+
+
+def read_lengths(lengths: Any, n: int, name: str, *, least: int = 2, most: Any = None) -> Integers:
+    """One integer for each of n series, from an array-like."""
+    try:
+        given = np.asarray(lengths)
+    except ValueError:  # rows of different lengths
+        given = np.empty((0, 0))
+    check_lengths(given, lengths, n, name, least=least, most=most)
+    return np.broadcast_to(given, n)
+
+
+def check_lengths(
+    given: Any, lengths: Any, n: int, name: str, *, least: int = 2, most: Any = None, look: bool = True
+) -> None:
+    """Raise unless an array or a tensor is one integer for all of n series, or one for each.
+
+    `lengths` is what the user passed, `most` the number of samples that there are; with look=False the values
+    are not looked at.
+    """
+    is_integer = "int" in getattr(given.dtype, "name", str(given.dtype))
+    if is_integer and tuple(given.shape) in ((), (n,)):
+        inside = not look or not (given < least).any()
+        if inside and (not look or most is None or not (given > most).any()):
+            return
+    hint = " (of signals in two axes there is one; several have three axes, or are a list)" if n == 1 else ""
+    limit = "" if most is None else " and at most the number of samples"
+    raise ValueError(
+        f"{name} must be one integer, or one for each of {n} series{hint}, at least {least}{limit}. "
+        f"Got {lengths!r}."
+    )
 
 
 def _read_times(times: Any, lengths: Integers, name: str) -> Floats:

@@ -76,8 +76,8 @@ def _make_problem(x: Any, y: Any, o: dict[str, Any], n_grid: int) -> tuple[_Prob
     if n_grid == ALL and x.is_cuda:
         raise ValueError(EXACT_NEEDS_CPU)
     _problem.check_alike((x.shape[0], x.shape[2], single), (y.shape[0], y.shape[2], single_y))
-    x_lengths = _read_lengths(x_lengths, x, "x_lengths")
-    y_lengths = _read_lengths(y_lengths, y, "y_lengths")
+    x_lengths = _read_lengths(x_lengths, x, "x")
+    y_lengths = _read_lengths(y_lengths, y, "y")
     x_times = _read_times(o["x_times"], x_lengths, x.shape[:2], "x_times")
     y_times = _read_times(o["y_times"], y_lengths, y.shape[:2], "y_times")
     times, lengths = _read_knots(o["knots"], y_times, y_lengths)
@@ -108,7 +108,7 @@ def apply_torch(x: Any, at: Any, x_times: Any, x_lengths: Any) -> Tensor:
     x, x_lengths = _stack(x, x_lengths, "x")
     is_plain = x.ndim == 1
     x, single, dtype = _read(x, "x")
-    lengths = _read_lengths(x_lengths, x, "x_lengths")
+    lengths = _read_lengths(x_lengths, x, "x")
     times = _read_times(x_times, lengths, x.shape[:2], "x_times")
     at = _as_tensor(at, x, "warp")
     check_knots(tuple(at.shape), None if single else x.shape[0])
@@ -129,6 +129,7 @@ def _stack(x: Any, lengths: Any, name: str) -> tuple[Any, Any]:
         raise TypeError(f"{name} must be a list of tensors, of shape (n,) or (n, n_features) each.")
     if len({one.shape[1:] for one in x}) > 1:
         raise ValueError(f"{name} has signals of different numbers of features.")
+    _problem.check_samples(min(len(one) for one in x), name)
     rows = [one[:, None] if one.ndim == 1 else one for one in x]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     return padded, torch.tensor([len(one) for one in rows], device=padded.device)
@@ -167,13 +168,15 @@ def _check_device(x: Tensor, y: Tensor, device: Any) -> None:
 
 def _read_lengths(lengths: Any, like: Tensor, name: str) -> Tensor:
     n, longest = like.shape[:2]
+    _problem.check_samples(longest, name)
     if lengths is None:
         return torch.full((n,), longest, dtype=torch.int64, device=like.device)
-    result = torch.as_tensor(lengths, device=like.device)
-    is_integer = not (result.is_floating_point() or result.is_complex() or result.dtype is torch.bool)
-    if result.shape not in ((), (n,)) or not is_integer:
-        raise ValueError(_problem.wrong_lengths(name, n, lengths))
-    return result.to(torch.int64).expand(n)
+    try:
+        given = torch.as_tensor(lengths)
+    except (TypeError, ValueError):  # rows of different lengths, or no numbers
+        given = torch.empty(0, 0)
+    _problem.check_lengths(given, lengths, n, f"{name}_lengths", most=longest, look=_sees(given))
+    return given.to(like.device, torch.int64).expand(n)
 
 
 def _as_tensor(values: Any, like: Tensor, name: str) -> Tensor:
@@ -208,8 +211,10 @@ def _ends(times: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sees(values: Tensor) -> bool:
-    """Whether values may be looked at: not while a call is traced, nor where that would wait for a GPU."""
-    return values.device.type == "cpu" and not torch.compiler.is_compiling() and type(values) is Tensor
+    """Whether values may be looked at: not while torch traces, nor where that would wait for a GPU."""
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(values):
+        return False
+    return values.device.type == "cpu" and type(values) is Tensor
 
 
 def _read_knots(knots: Any, times: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

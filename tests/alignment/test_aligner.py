@@ -90,7 +90,9 @@ def test_own_lengths_come_back():
 @pytest.mark.parametrize("lengths", [0, [1, 2], 2.5, [[1, 2, 3]]])
 def test_bad_lengths(lengths):
     aligner = GDTWAligner().fit(warped(3)[0])
-    with pytest.raises(ValueError, match="lengths must be a number of time steps >= 1, or one for each of 3"):
+    with pytest.raises(
+        ValueError, match="lengths must be one integer, or one for each of 3 series, at least 1"
+    ):
         aligner.inverse_transform(np.ones((3, 60)), lengths=lengths)
 
 

@@ -195,8 +195,7 @@ def test_errors_name_the_argument():
         "features": {"y": torch.randn(2, 6, 2)},
         "x_times must increase": {"x_times": torch.tensor([0.0, 1, 1, 2, 3, 4, 5, 6])},
         "y_times must be of shape": {"y_times": torch.arange(5.0)},
-        "y_lengths is greater": {"y_lengths": [6, 7]},
-        "one sample": {"x_lengths": [1, 8]},
+        "y_lengths must be one integer.* Got .6, 7.": {"y_lengths": [6, 7]},
         "reg must be": {"reg": torch.tensor([-1.0, 1.0])},
         "No warp of pair 0": {"slope_max": 0.5},
         "slope_max must be a number": {"slope_max": torch.ones(4)},
@@ -283,9 +282,24 @@ def test_dtypes(dtype):
 
 
 @pytest.mark.parametrize("kind", [np.ones, torch.ones])
-def test_lengths_are_integers_one_for_each(kind):
-    with pytest.raises(ValueError, match="x_lengths must be one integer, as there is one signal"):
-        gdtw(kind((2, 40)), kind((2, 40)), x_lengths=[10, 20])
-    for lengths in ([1, 2, 3], [10.5, 20.0], [True, True]):
-        with pytest.raises(ValueError, match="x_lengths must be 2 integers, one for each signal"):
-            gdtw(kind((2, 40, 1)), kind((2, 40, 1)), x_lengths=lengths)
+@pytest.mark.parametrize("name", ["x_lengths", "y_lengths"])
+@pytest.mark.parametrize("knots", [None, 5])
+def test_lengths_are_integers_one_for_each(kind, name, knots):
+    with pytest.raises(
+        ValueError, match=rf"{name} must be one integer, .* 1 series \(of signals in two axes"
+    ):
+        gdtw(kind((2, 40)), kind((2, 40)), knots=knots, **{name: [10, 20]})
+    bounds, kinds = [1, -3, 2**70, [1, 30], [30, 41]], [[10.5, 20.0], [True, True], "ab"]
+    for lengths in [*bounds, *kinds, [1, 2, 3], [[20], [20, 30]]]:
+        with pytest.raises(
+            ValueError, match=f"{name} must be one integer, or one for each of 2 series, at lea"
+        ):
+            gdtw(kind((2, 40, 1)), kind((2, 40, 1)), knots=knots, **{name: lengths})
+
+
+@pytest.mark.parametrize("kind", [np.ones, torch.ones])
+def test_a_signal_has_two_samples(kind):
+    for x in (kind(1), kind((1, 2)), kind((2, 1, 1)), [kind(3), kind(1)]):
+        for call in (lambda x: gdtw(x, x), lambda x: apply_warp(x, np.zeros((2, 3)))):
+            with pytest.raises(ValueError, match="x has a signal of one sample"):
+                call(x)

@@ -69,3 +69,19 @@ def test_exported_for_other_sizes(options):
     program = torch.export.export(layer, (x, y), dynamic_shapes=shapes)
     x, y = (signal.float() for signal in signals(seed=1, n=17, size=5))
     torch.testing.assert_close(program.module()(x, y), layer(x, y))
+
+
+OPTIONS = {
+    "x_lengths": torch.tensor([8, 5, 6]),
+    "band": torch.tensor([0.2, 0.3, 0.4]),
+    "knots": torch.tensor([[0, 0.5, 1], [0, 0.4, 1], [0, 0.8, 1]], dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_vmap_over_an_option(name):
+    x = torch.tensor(np.random.default_rng(4).normal(size=(3, 8, 1)))
+    found = torch.func.vmap(lambda x, option: gdtw(x[None], x[None], **{name: option[None]}).values[0])(
+        x, OPTIONS[name]
+    )
+    torch.testing.assert_close(found, gdtw(x, x, **{name: OPTIONS[name]}).values, rtol=0, atol=1e-14)
