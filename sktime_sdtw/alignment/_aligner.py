@@ -25,7 +25,7 @@ from ._problem import Floats, read_lengths, read_numbers
 _ROUNDING = 1e-6  # of warps in float32
 
 
-class _Learned(NamedTuple):
+class Learned(NamedTuple):
     """What fit finds with one weight, in the type of the series."""
 
     reg: float
@@ -177,7 +177,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
         self._keep(batch, self._learn(batch, self.reg))
         return self
 
-    def _learn(self, batch: SeriesBatch, reg: float) -> _Learned:
+    def _learn(self, batch: SeriesBatch, reg: float) -> Learned:
         sources = as_sources(batch)
         if self.template is None:
             length = max(2, batch.max_length) if self.length is None else int(self.length)
@@ -200,9 +200,9 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
             template, warps = new, new_warps
             if history[-2] - loss <= self.tol * history[-2]:
                 break
-        return _Learned(float(reg), template.astype(batch.dtype), warps.astype(batch.dtype), history)
+        return Learned(float(reg), template.astype(batch.dtype), warps.astype(batch.dtype), history)
 
-    def _keep(self, batch: SeriesBatch, learned: _Learned) -> None:
+    def _keep(self, batch: SeriesBatch, learned: Learned) -> None:
         self._reg, template, self.warps_, history = learned
         self.lengths_ = batch.lengths
         self.n_iter_ = len(history) - 1

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._estimator import fit_context
-from ._aligner import GDTWAligner, as_sources
+from ._aligner import GDTWAligner, Learned, as_sources
 from ._problem import read_numbers
 
 
@@ -107,12 +107,14 @@ class GDTWAlignerCV(GDTWAligner):
         regs = read_numbers(self.regs, "regs")
         if regs.ndim != 1 or len(regs) == 0 or not np.isfinite(regs).all() or (regs < 0).any():
             raise ValueError(f"regs must be one or more finite numbers >= 0. Got {self.regs!r}.")
-        sources = as_sources(batch)
-        tried = [self._learn(batch, reg) for reg in regs]
-        self.scores_ = np.array(
-            [self._score(sources, np.asarray(one.template, np.float64), one.reg) for one in tried]
-        )
-        best = tried[int(np.argmax(self.scores_))]
+        sources, scores = as_sources(batch), []
+
+        def score(learned: Learned) -> float:
+            scores.append(self._score(sources, learned.template.astype(np.float64), learned.reg))
+            return scores[-1]
+
+        best = max((self._learn(batch, reg) for reg in regs), key=score)  # keeps no more than the best so far
+        self.scores_ = np.array(scores)
         self.reg_ = best.reg
         self._keep(batch, best)
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
@@ -127,6 +129,22 @@ def test_weight_is_chosen():
     assert single.score(X) == chosen.scores_[1]
     search = GridSearchCV(GDTWAligner(bumps(T)), {"reg": regs}, cv=2).fit(X)
     assert search.best_params_["reg"] == 1e-1
+
+
+def test_no_more_than_the_best_fit_is_kept(monkeypatch):
+    X, _ = warped(4, noise=0.2)
+    learn, found, alive = GDTWAligner._learn, [], []
+
+    def counted(self, batch, reg):
+        learned = learn(self, batch, reg)
+        found.append(weakref.ref(learned.warps))
+        alive.append(sum(warps() is not None for warps in found))
+        return learned
+
+    monkeypatch.setattr(GDTWAlignerCV, "_learn", counted)
+    GDTWAlignerCV(bumps(T), regs=np.logspace(-6, 3, 10)).fit(X)
+    assert len(alive) == 10
+    assert max(alive) == 2  # the best so far, and the one that is tried
 
 
 def test_pipeline():
