@@ -9,9 +9,10 @@
 namespace sdtw::signatures {
 namespace {
 
+// tree: joins what parts give, if it is not null.
 template <class T>
 void run_forward(const Parts<T> &parts, bool stream, const T *initial, T *out, Index words, int n_threads,
-                 std::atomic<bool> &stop) {
+                 std::atomic<bool> &stop, Tree<T> *tree = nullptr) {
     const int lanes = kernels<T>().lanes;
     const Index steps = parts.paths.steps();
     const Index scratch =
@@ -19,7 +20,11 @@ void run_forward(const Parts<T> &parts, bool stream, const T *initial, T *out, I
     share<T>(n_threads, parts.groups(), parts.cost(), scratch, stop, [&](T *memory, Index i) {
         Index part[most_lanes];
         Group<T> g = parts.group(i * lanes, parts.count() * parts.slots, initial, words, memory, part);
-        if (!stream) return kernels<T>().forward(g, rows_at<T>(out, words, part, lanes), false);
+        if (!stream) {
+            kernels<T>().forward(g, rows_at<T>(out, words, part, lanes), false);
+            if (tree) tree->join_twigs(i);
+            return;
+        }
         g.longest = parts.longest();
         g.past_caches = exceeds_caches<T>(parts.paths.n_paths * steps * words);
         Rows<T> rows{};
@@ -82,9 +87,11 @@ template <class T> void subtract_first(const Parts<T> &parts, const T *first, T 
         }
 }
 
+// tree: of the parts, if it is not null; `back` gets the gradients of the parts then, in `gradient`.
 template <class T>
 void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T *out, const T *gradient, Index words,
-                  T *points, T *basepoints, T *initials, int n_threads, std::atomic<bool> &stop) {
+                  T *points, T *basepoints, T *initials, int n_threads, std::atomic<bool> &stop,
+                  Tree<T> *tree = nullptr, Tree<T> *back = nullptr) {
     const Paths<T> &paths = parts.paths;
     const int d = paths.channels, lanes = kernels<T>().lanes;
     const Index rows = stream ? paths.steps() : 1, size = paths.n_points * d;
@@ -110,6 +117,7 @@ void run_backward(const Parts<T> &parts, bool stream, const T *initial, const T 
             to[l] = z + path[l] * size + parts.begin(piece) * d;
             if (start && piece == 0) begin[l] = start + path[l] * words;
         }
+        if (tree) tree->split_twigs(*back, first / lanes);
         kernels<T>().backward(g, rows_at<T>(gradient, rows * words, part, lanes, words), stream,
                               rows_at<T>(out, rows * words, part, lanes, words), to, begin);
     };
@@ -180,11 +188,10 @@ void signature(const Paths<T> &paths, int depth, bool stream, const T *initial, 
     Parts<T> parts(paths, depth, false, n_threads);
     if (parts.per_path == 1 || paths.windows) return run_forward(parts, stream, initial, out, words, n_threads, stop);
     if (stream) return run_stream(parts, initial, out, words, n_threads, stop);
-    Tree<T> tree(paths.n_paths, parts.per_path, paths.channels, depth, words);
-    run_forward(parts, false, initial, tree.levels[0], words, n_threads, stop);
-    if (stop) return;
+    Tree<T> tree(parts, words);
     tree.levels.back() = out;
-    tree.multiply(n_threads, parts.cost(), stop);
+    run_forward(parts, false, initial, tree.levels[0], words, n_threads, stop, &tree);
+    if (!stop) tree.multiply(n_threads, parts.cost(), stop);
 }
 
 template <class T>
@@ -200,8 +207,7 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
         run_backward(parts, stream, initial, out, gradient, words, points, basepoints, initials, n_threads, stop);
     } else {
         // The gradient of a product does not need the last level of its factors, nor does that of a path.
-        Tree<T> tree(paths.n_paths, parts.per_path, d, depth, words),
-            back(paths.n_paths, parts.per_path, d, depth, words);
+        Tree<T> tree(parts, words), back(parts, words);
         if (depth > 1) {
             Parts<T> low = parts;
             low.depth = depth - 1;
@@ -209,17 +215,17 @@ void signature_gradient(const Paths<T> &paths, int depth, bool stream, const T *
                 choose_prefix(low.count(), d, low.depth, kernels<T>().lanes, static_cast<int>(sizeof(T)), n_threads);
             low.slots = 1;
             for (int i = 0; i < low.prefix; ++i) low.slots *= d;
-            run_forward(low, false, initial, tree.levels[0], words, n_threads, stop);
-            tree.depth = depth - 1;
+            tree.made_of(low);
+            run_forward(low, false, initial, tree.levels[0], words, n_threads, stop, &tree);
             if (!stop) tree.multiply(n_threads, low.cost(), stop);
-            tree.depth = depth;
+            tree.made_of(parts);
         }
         if (stop) return;
         std::memcpy(back.levels.back(), gradient, static_cast<std::size_t>(paths.n_paths * words) * sizeof(T));
         tree.multiply_backward(back, n_threads, parts.cost(), stop);
         if (stop) return;
         run_backward(parts, stream, initial, out, static_cast<const T *>(back.levels[0]), words, points, basepoints,
-                     initials, n_threads, stop);
+                     initials, n_threads, stop, &tree, &back);
     }
 }
 

@@ -62,6 +62,8 @@ template <class T> struct Parts {
         for (Index i = 0; i < per_path; ++i) most = std::max(most, end(i) - begin(i));
         return most;
     }
+    // Whole parts, a power of two; 1 also where parts lie across the bounds of groups.
+    Index in_group() const { return kernels<T>().lanes % slots == 0 ? kernels<T>().lanes / slots : 1; }
     Index groups() const { return (count() * slots + kernels<T>().lanes - 1) / kernels<T>().lanes; }
     double cost() const {
         Index steps = 0;
