@@ -410,3 +410,15 @@ def test_combine_errors():
             multi_signature_combine(parts, 3, 2)
     with pytest.raises(ValueError):
         extract_signature_term(a, 3, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "depth"), [((1, 3000, 4), 4), ((40, 50, 8), 3), ((7, 97, 6), 3), ((16, 64, 2), 6)]
+)
+def test_values_are_the_same_for_any_number_of_threads(shape, depth, dtype):
+    x = np.random.default_rng(3).standard_normal(shape).cumsum(-2).astype(dtype)
+    for stream in (False, True):
+        one, *others = (signature(x, depth, stream=stream, n_jobs=n) for n in (1, 2, 3, 8))
+        for other in others:
+            np.testing.assert_array_equal(one, other)
