@@ -112,8 +112,12 @@ class SeriesEstimator(BaseEstimator):
             )
 
     def _operator_params(self) -> dict[str, Any]:
-        """The parameters of this estimator that the operators take too: cost, constraints, n_jobs, device."""
-        return {name: getattr(self, name) for name in COMMON_CONSTRAINTS if hasattr(self, name)}
+        """The parameters of this estimator that the operators take too: cost, constraints, n_jobs, device.
+
+        Operators refuse a bandwidth that has no effect. Parameters may stand there, for a search over costs.
+        """
+        params = {name: getattr(self, name) for name in COMMON_CONSTRAINTS if hasattr(self, name)}
+        return params if self.cost == "gak" else {**params, "sigma": 1.0}
 
     def __getstate__(self) -> dict[str, Any]:
         # scikit-learn stamps the pickles of its own estimators only.

@@ -140,8 +140,10 @@ class Measure:
 
 def measure_of(estimator: Any, **overrides: Any) -> Measure:
     """The measure that an estimator's parameters describe; `overrides` replace some of them."""
-    params = {name: getattr(estimator, name) for name in MEASURE_CONSTRAINTS if hasattr(estimator, name)}
-    params |= overrides
+    own = {
+        name: getattr(estimator, name) for name in ("metric", "gamma", "cache") if hasattr(estimator, name)
+    }
+    params = {**estimator._operator_params(), **own, **overrides}
     # Here, so that fit refuses what predict could not use, also where all values come from the cache.
     resolve_device(params["device"])
     resolve_n_threads(params["n_jobs"])

@@ -6,7 +6,7 @@ import joblib
 import numpy as np
 import pytest
 from checks_3d import configured, cube, parametrize_with_checks_3d, ragged, targets
-from sklearn import config_context
+from sklearn import clone, config_context
 from sklearn.cluster import DBSCAN
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score, train_test_split
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -147,3 +147,19 @@ def test_sample_weight_is_routed():
         routed.fit(X, sample_weight=weight)
     direct = configured(SoftDTWKMeans).fit(TimeSeriesScaler().fit_transform(X), sample_weight=weight)
     np.testing.assert_allclose(routed[-1].cluster_centers_, direct.cluster_centers_)
+
+
+@pytest.mark.parametrize("name", ["sigma", "huber_delta", "lag"])
+def test_parameters_without_effect_may_stay_in_a_search(name):
+    """Where a search tries several costs, say, the bandwidth of one of them stays set for all."""
+    X = cube(4)
+    for estimator in ESTIMATORS:
+        if name not in estimator.get_params() or estimator.get_params()[name] not in (1, 1.0):
+            continue
+        first, other = clone(estimator), clone(estimator).set_params(**{name: 2})
+        for model in (first, other):
+            model.fit(X, targets(X))
+        if hasattr(first, "transform"):
+            np.testing.assert_array_equal(first.transform(X), other.transform(X))
+        else:
+            np.testing.assert_array_equal(first.kneighbors(X)[0], other.kneighbors(X)[0])

@@ -353,7 +353,7 @@ class GDTWAligner(SeriesTransformerMixin, SeriesEstimator, auto_wrap_output_keys
             slope_max=self.slope_max,
             band=self.band,
             loss=self.loss,
-            huber_delta=self.huber_delta,
+            huber_delta=self.huber_delta if self.loss == "huber" else 1.0,
             n_jobs=self.n_jobs,
             device=self.device,
         )

@@ -103,6 +103,8 @@ def check_penalty(name: Any, delta: Any, argument: str) -> Penalty:
     number = float(read_numbers(delta, f"{prefix}huber_delta"))
     if not math.isfinite(number) or number <= 0:
         raise ValueError(f"{prefix}huber_delta must be a finite number > 0. Got {delta!r}.")
+    if name != "huber" and number != 1:
+        raise ValueError(f"{prefix}huber_delta={delta!r} is of {argument}='huber'. Got {argument}={name!r}.")
     return Penalty(str(name), number)
 
 

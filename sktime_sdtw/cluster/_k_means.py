@@ -55,7 +55,7 @@ class SoftDTWKMeans(
         "random" draws any. Given series need one length.
     n_init : "auto" or int, default="auto"
         Number of runs with different seeds, of which the one with the least inertia is kept. "auto" is 10 for
-        "random" and 1 else.
+        "random" and 1 else. Given series start one run, whatever this says.
     length : int, default=None
         Number of time steps of the centres. None takes the weighted mean of the lengths of the series.
     max_iter : int, default=100
@@ -342,9 +342,11 @@ class SoftDTWKMeans(
             print(f"[SoftDTWKMeans] {what}")  # noqa: T201
 
     def _n_runs(self) -> int:
+        if not isinstance(self.init, str):
+            return 1  # the others would be the same
         if self.n_init != "auto":
             return int(self.n_init)
-        return 10 if isinstance(self.init, str) and self.init == "random" else 1
+        return 10 if self.init == "random" else 1
 
     def _draw_centres(self, loss: CentreLoss, own: Floats, random_state: np.random.RandomState) -> Floats:
         n_clusters = min(self.n_clusters, len(loss.series))

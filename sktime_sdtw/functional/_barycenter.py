@@ -107,6 +107,9 @@ def soft_dtw_barycenter(
         )
     if solver not in ("lbfgs", "adam", "newton"):
         raise ValueError(f"solver must be 'lbfgs', 'adam' or 'newton'. Got {solver!r}.")
+    check_number(lr, "lr", 0, exclusive=True)
+    if lr != 0.05 and solver != "adam":
+        raise ValueError(f"lr is the step size of solver='adam'. Got lr={lr!r} and solver={solver!r}.")
     if objective not in ("soft_dtw", "divergence"):
         raise ValueError(f"objective must be 'soft_dtw' or 'divergence'. Got {objective!r}.")
     single = x.dim() == 3

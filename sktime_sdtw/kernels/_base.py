@@ -36,7 +36,7 @@ class KernelTransformer(ClassNamePrefixFeaturesOutMixin, SeriesTransformerMixin,
             # The normalised kernel is exp of minus the divergence of this cost at temperature 1.
             return measure_of(self, metric="divergence", cost="gak", sigma=self.sigma_, gamma=1.0)
         metric = "dtw" if self.kernel == "dtw" else "divergence"
-        return measure_of(self, metric=metric, sigma=1.0)
+        return measure_of(self, metric=metric)
 
     def _fit_bandwidth(self, batch: SeriesBatch, matrix: Array | None = None) -> None:
         """Set `sigma_`; `matrix` is D over the batch, where it is known."""

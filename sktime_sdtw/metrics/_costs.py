@@ -75,7 +75,7 @@ def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> Re
     ----------
     cost : str or callable
     sigma : float
-        Bandwidth of the Global Alignment Kernel cost, > 0.
+        Bandwidth of the Global Alignment Kernel cost, > 0; for other costs 1, its default.
     precomputed : bool
         Whether cost="precomputed" is meaningful where it was passed.
 
@@ -83,6 +83,11 @@ def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> Re
     -------
     ResolvedCost
     """
+    width = check_number(sigma, "sigma", 0, exclusive=True)
+    if width != 1 and not (isinstance(cost, str) and cost == "gak"):
+        raise ValueError(
+            f"sigma is the bandwidth of cost='gak'; cost={cost!r} has none. Got sigma={sigma!r}."
+        )
     if callable(cost):
         return ResolvedCost("callable", function=cost)
     accepted = COSTS if precomputed else COSTS[:-1]
@@ -92,7 +97,7 @@ def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> Re
         reason = " (pairwise functions compute the costs: pass a callable)" if cost == "precomputed" else ""
         raise ValueError(f"cost must be one of {list(accepted)} or a callable. Got {cost!r}{reason}.")
     if cost == "gak":
-        return ResolvedCost(cost, 1.0 / (2.0 * check_number(sigma, "sigma", 0, exclusive=True) ** 2))
+        return ResolvedCost(cost, 1.0 / (2.0 * width**2))
     return ResolvedCost(cost, 0.5 if cost == "cosine" else 1.0)
 
 

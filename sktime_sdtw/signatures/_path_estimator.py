@@ -79,7 +79,7 @@ class PathEstimator(SeriesTransformerMixin, SeriesEstimator):
             batch.values[rows],
             self.transforms,
             times=None if times is None else times.astype(batch.dtype, copy=False)[rows],
-            lag=self.lag,
+            lag=self.lag if "lead_lag" in self.transforms else 1,
             lengths=lengths if ragged else None,
             nan_policy=self.nan_policy,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from types import ModuleType
 from typing import Any
 
@@ -38,11 +39,11 @@ def transform_path(
         "invisibility_reset" appends a channel that is 1, then drops it to 0, then all others, so that the
         signature sees where the path ends. "cumulative_sum" adds up the points. "scale" multiplies them.
     times : array of shape (length,) or (..., length), default=None
-        When the points were taken, at any distances; None is 0 to 1 in equal steps. Used by "time".
+        When the points were taken, at any distances; None is 0 to 1 in equal steps. For "time" only.
     lag : int, default=1
-        Used by "lead_lag".
+        For "lead_lag" only.
     scale : float or array of shape (channels,), default=1.0
-        Used by "scale"; a number for each channel that there is when its turn comes.
+        For "scale" only: a number, or one for each channel that there is when its turn comes.
     lengths : array of int of shape (...), default=None
         How many points of each path count. The others are not looked at: a transformed path stands still
         after its own end.
@@ -88,22 +89,28 @@ def transform_path(
     unknown = [name for name in chosen if name not in TRANSFORMS]
     if unknown:
         raise ValueError(f"transforms must be among {TRANSFORMS}. Got {unknown[0]!r}.")
-    if times is not None and "time" not in chosen:
-        raise ValueError('times were given without the transform "time".')
-    given = check_lengths(lengths, path, ops, least=1)
+    given = {
+        "times": ("time", times is not None),
+        "lag": ("lead_lag", check_size(lag, "lag") != 1),
+        "scale": ("scale", not isinstance(scale, Real) or scale != 1),
+    }
+    for argument, (name, is_given) in given.items():
+        if is_given and name not in chosen:
+            raise ValueError(f'{argument} was given without the transform "{name}".')
+    counts = check_lengths(lengths, path, ops, least=1)
     dtype, path = path.dtype, ops.cast(path, ops.working_dtype(path.dtype))
     if nan_policy == "skip":
-        missing = visible_missing(path, nan_policy, given, ops).any(-1)
+        missing = visible_missing(path, nan_policy, counts, ops).any(-1)
     else:
-        path, missing = treat_nan(path, nan_policy, given, ops), None
-    plan = _Plan(path, None if given is None else ops.to_numpy(given), ops)
+        path, missing = treat_nan(path, nan_policy, counts, ops), None
+    plan = _Plan(path, None if counts is None else ops.to_numpy(counts), ops)
     if missing is not None:
         plan.leave_out(ops.to_numpy(missing))
     for name in chosen:
         if name == "time":
             plan.add_time(times)
         elif name == "lead_lag":
-            plan.lead_lag(check_size(lag, "lag"))
+            plan.lead_lag(int(lag))
         elif name == "basepoint":
             plan.basepoint()
         elif name == "invisibility_reset":

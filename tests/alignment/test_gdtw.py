@@ -54,14 +54,15 @@ def any_options(draw):
         "reg": draw(st.sampled_from([0.0, 0.003, 0.1, 2.0])),
         "reg_cumulative": draw(st.sampled_from([0.0, 0.0, 0.01, 0.5])),
         "loss": draw(losses),
-        "huber_delta": draw(st.sampled_from([0.1, 1.0])),
         "reg_loss": draw(losses),
-        "reg_huber_delta": draw(st.sampled_from([0.05, 1.0])),
         "mode": draw(st.sampled_from(["endpoint", "endpoint", "subsequence"])),
         "slope_min": draw(st.sampled_from([0.0, 0.0, 0.2, 1.0])),
         "slope_max": draw(st.sampled_from([None, None, 1.0, 1.5])),
         "band": draw(st.sampled_from([None, None, 0.03, 0.3])),
     }
+    for prefix, least in (("", 0.1), ("reg_", 0.05)):
+        if options[f"{prefix}loss"] == "huber":
+            options[f"{prefix}huber_delta"] = draw(st.sampled_from([least, 1.0]))
     kinks = options["loss"] == "l1" or (options["reg_loss"] == "l1" and options["reg_cumulative"] > 0)
     options["interpolation"] = draw(st.sampled_from(["linear", "linear" if kinks else "cubic"]))
     return options
@@ -365,6 +366,8 @@ BAD = {
     "loss must be one of": {"loss": "l3"},
     "reg_loss must be one of": {"reg_loss": "l3"},
     "huber_delta must be": {"loss": "huber", "huber_delta": 0},
+    "^huber_delta=0.1 is of loss='huber'. Got loss='l2'": {"huber_delta": 0.1},
+    "reg_huber_delta=2 is of reg_loss='huber'. Got reg_loss='l1'": {"reg_loss": "l1", "reg_huber_delta": 2},
     "interpolation must be": {"interpolation": "quintic"},
     "interpolation='cubic' needs": {"interpolation": "cubic", "loss": "l1"},
     "slope_min must be": {"slope_min": -1.0},

@@ -21,7 +21,7 @@ def series(n_features=2, dtype=np.float64, seed=0):
 def align(gamma=0.5, **params):
     defaults = {
         "cost": "sqeuclidean",
-        "sigma": 1.3,
+        "sigma": 1.3 if params.get("cost") == "gak" else 1.0,
         "sakoe_chiba_radius": None,
         "itakura_max_slope": None,
         "n_jobs": None,

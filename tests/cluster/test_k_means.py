@@ -297,6 +297,12 @@ def test_verbose(capsys):
     assert capsys.readouterr().out.count("iteration") == model.n_iter_
 
 
+def test_given_centres_start_one_run(capsys):
+    X = np.random.default_rng(0).normal(size=(6, 5))
+    SoftDTWKMeans(2, init=X[:2], n_init=7, max_iter=2, verbose=1).fit(X)
+    assert capsys.readouterr().out.count("run") == 1
+
+
 @pytest.mark.parametrize(
     ("params", "match"),
     [

@@ -271,6 +271,10 @@ def test_bad_cost(function):
     ]:
         with pytest.raises(error, match="sigma must be a finite number > 0"):
             function(X, X, cost="gak", sigma=sigma)
+        with pytest.raises(error, match="sigma must be a finite number > 0"):
+            function(X, X, sigma=sigma)
+    with pytest.raises(ValueError, match="sigma is the bandwidth of cost='gak'; cost='manhattan' has none"):
+        function(X, X, cost="manhattan", sigma=0.5)
 
 
 @pytest.mark.parametrize("function", PAIRWISE, ids=name_of)

@@ -99,6 +99,9 @@ def test_half_types_float32_and_starts():
     ("options", "error"),
     [
         ({"solver": "sgd"}, ValueError),
+        ({"lr": 0.1}, ValueError),
+        ({"solver": "adam", "lr": 0}, ValueError),
+        ({"solver": "adam", "lr": "fast"}, TypeError),
         ({"objective": "dtw"}, ValueError),
         ({"weights": torch.ones(3)}, ValueError),
         ({"weights": -torch.ones(4)}, ValueError),

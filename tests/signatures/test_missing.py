@@ -63,7 +63,9 @@ def test_holes_are_treated_before_the_transforms(names, n, lag, timed, short, se
     lengths = rng.integers(n // 2 + 1, n + 1, 3) if short else np.full(3, n)
     if not timed:
         times = np.arange(n) / np.maximum(lengths - 1, 1)[:, None]
-    more = {"lag": lag, "scale": 0.5, "times": times if timed else None}
+    own_settings = {"lag": lag} if "lead_lag" in names else {}
+    own_settings |= {"scale": 0.5} if "scale" in names else {}
+    more = {**own_settings, "times": times if timed else None}
     for policy in ("ffill", "skip"):
         found, new = transform_path(x, names, lengths=lengths, nan_policy=policy, **more)
         for i, end in enumerate(lengths):
@@ -71,7 +73,7 @@ def test_holes_are_treated_before_the_transforms(names, n, lag, timed, short, se
             if policy == "skip":
                 kept = ~np.isnan(path).any(axis=1)
                 path, own = path[kept], own[kept]
-            expected = transform_path(filled(path), names, lag=lag, scale=0.5, times=own)
+            expected = transform_path(filled(path), names, times=own, **own_settings)
             assert new[i] == len(expected)
             np.testing.assert_allclose(found[i, : new[i]], expected, rtol=1e-12)
             np.testing.assert_array_equal(

@@ -86,7 +86,10 @@ def test_arrays_are_put_together_as_tensors_are(leading, channels, times):
         ({"transforms": "time", "lengths": 4}, "lengths"),
         ({"transforms": "lead_lag", "lag": 0}, "lag"),
         ({"transforms": "time", "times": [0.0, 1.0]}, "times"),
-        ({"transforms": "basepoint", "times": [0.0, 1.0, 2.0]}, "times"),
+        ({"transforms": "basepoint", "times": [0.0, 1.0, 2.0]}, 'times was given without .* "time"'),
+        ({"transforms": ["time", "basepoint"], "scale": 2.0}, 'scale was given without .* "scale"'),
+        ({"transforms": [], "scale": [1.0]}, 'scale was given without .* "scale"'),
+        ({"transforms": "time", "lag": 2}, 'lag was given without .* "lead_lag"'),
     ],
 )
 def test_errors(arguments, message):
@@ -108,7 +111,7 @@ def test_scale():
     assert (found[:, 0] == 0).all()
 
 
-@pytest.mark.parametrize("names", [["cumulative_sum"], ["time", "scale", "lead_lag"]], ids=str)
+@pytest.mark.parametrize("names", [["scale", "cumulative_sum"], ["time", "scale", "lead_lag"]], ids=str)
 def test_short_floats_are_computed_in_float32(names):
     x = np.random.default_rng(0).normal(size=(2, 3000, 2)).astype(np.float16)
     found = transform_path(x, names, scale=1 / 3)
@@ -139,10 +142,12 @@ def test_ragged_paths_are_transformed_one_by_one(names, lengths, lag, timed, see
         names = ["time", *(name for name in names if name != "time")]
     for path, n in zip(x, lengths, strict=True):
         path[n:] = np.nan  # nobody looks
-    found, new = transform_path(x, names, lag=lag, scale=0.5, lengths=lengths, times=given_times)
+    more = {"lag": lag} if "lead_lag" in names else {}
+    more |= {"scale": 0.5} if "scale" in names else {}
+    found, new = transform_path(x, names, lengths=lengths, times=given_times, **more)
     for i, n in enumerate(lengths):
         own = None if given_times is None else given_times[i, :n]
-        expected = transform_path(x[i, :n], names, lag=lag, scale=0.5, times=own)
+        expected = transform_path(x[i, :n], names, times=own, **more)
         assert new[i] == len(expected)
         np.testing.assert_array_equal(found[i, : new[i]], expected)
         assert np.isfinite(found[i]).all()
