@@ -1,9 +1,7 @@
-"""Calls of the operators by the shortest way that is right where they are called.
+"""Calls of the operators by the shortest way that is right where they are called; see `_torch_calls`.
 
-* ``torch.compile`` and ``torch.export`` see the operators themselves.
-* ``torch.func`` does not look into registered operators: it gets autograd functions, which have forward-mode
-  derivatives too, because a Hessian is symmetric.
-* Plain tensors go straight to the engine, which saves about half of what a call costs beside the work.
+The autograd functions for torch.func and forward mode have forward-mode derivatives because a Hessian is
+symmetric.
 """
 
 from __future__ import annotations
@@ -15,20 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._torch_calls import is_plain, is_transformed, is_watched
 from . import _cpu, _cuda, _library
 from ._library import Results
-
-_transforms = torch._C._are_functorch_transforms_active
-# How many tools watch every operator (FakeTensorMode, counters of operations); they must see it called.
-_watchers = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-_PLAIN = {Tensor, torch.nn.Parameter}
 
 
 def soft_dtw(*arguments: Any) -> Results:
     """Value and gradients of series."""
     if torch.compiler.is_compiling():
         return _library.soft_dtw(*arguments)
-    if _transforms():
+    if is_transformed():
         return _TransformedFirst.apply(*arguments[:-1], _everything(arguments[4]))
     if arguments[-1]:
         return _EagerFirst.apply(*arguments)
@@ -37,28 +31,33 @@ def soft_dtw(*arguments: Any) -> Results:
 
 def soft_dtw_second_order(*arguments: Any) -> Results:
     """Derivatives of the gradients of series."""
-    if not torch.compiler.is_compiling() and _transforms():
+    if not torch.compiler.is_compiling() and is_transformed():
         return _TransformedSecond.apply(*arguments[:-1], _everything(arguments[4]))
     return _library.soft_dtw_second_order(*arguments)
 
 
 def soft_dtw_of_costs(*arguments: Any) -> Results:
     """Value, alignment and slope of cost matrices."""
-    if not torch.compiler.is_compiling() and _transforms():
+    if torch.compiler.is_compiling():
+        return _library.soft_dtw_of_costs(*arguments)
+    if is_transformed():
         return _TransformedFirstOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & ~_library.Y)
+    costs, _, _, gammas = arguments[:4]
+    if torch.is_grad_enabled() and (costs.requires_grad or (gammas is not None and gammas.requires_grad)):
+        return _EagerFirstOfCosts.apply(*arguments)
     return _library.soft_dtw_of_costs(*arguments)
 
 
 def soft_dtw_of_costs_second_order(*arguments: Any) -> Results:
     """Derivatives of the alignments of cost matrices."""
-    if not torch.compiler.is_compiling() and _transforms():
+    if not torch.compiler.is_compiling() and is_transformed():
         return _TransformedSecondOfCosts.apply(*arguments[:-1], _everything(arguments[3]) & ~_library.Y)
     return _library.soft_dtw_of_costs_second_order(*arguments)
 
 
 def _run_first(*arguments: Any) -> Results:
     x, y = arguments[:2]
-    if type(x) in _PLAIN and type(y) in _PLAIN and not _watchers():
+    if is_plain(x) and is_plain(y) and not is_watched():
         if x.is_cpu:
             return _cpu.soft_dtw(*arguments)
         if x.is_cuda:
@@ -69,7 +68,7 @@ def _run_first(*arguments: Any) -> Results:
 
 def value(*arguments: Any) -> Tensor:
     """The values of `soft_dtw` alone, for those who do not look at the gradients."""
-    if arguments[-1] and not torch.compiler.is_compiling() and not _transforms():
+    if arguments[-1] and not torch.compiler.is_compiling() and not is_transformed():
         result: Tensor = _EagerValue.apply(*arguments)
         return result
     return soft_dtw(*arguments)[0]
@@ -120,7 +119,21 @@ class _EagerFirst(torch.autograd.Function):
     backward = staticmethod(partial(_library.backward, soft_dtw, soft_dtw_second_order))
 
 
-# --- torch.func
+class _EagerFirstOfCosts(torch.autograd.Function):
+    """The operator, with a backward pass through which forward mode may go."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Results:
+        output = _library.soft_dtw_of_costs(*arguments)
+        _library.keep_of_costs(ctx, arguments, output)
+        return output
+
+    backward = staticmethod(
+        partial(_library.backward_of_costs, soft_dtw_of_costs, soft_dtw_of_costs_second_order)
+    )
+
+
+# --- torch.func and forward mode
 
 
 def _everything(gammas: Tensor | None) -> int:
@@ -197,7 +210,7 @@ class _TransformedSecond(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         pass
 
-    backward = staticmethod(_library.no_third_order)
+    backward = jvp = staticmethod(_library.no_third_order)
     vmap = staticmethod(
         partial(_library.vmap_rule, soft_dtw_second_order, _names(_library.soft_dtw_second_order))
     )
@@ -212,7 +225,7 @@ class _TransformedSecondOfCosts(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         pass
 
-    backward = staticmethod(_library.no_third_order)
+    backward = jvp = staticmethod(_library.no_third_order)
     vmap = staticmethod(
         partial(
             _library.vmap_rule,

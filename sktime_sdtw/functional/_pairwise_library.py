@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._torch_calls import is_transformed
 from ._library import (
     ASKS,
     GAMMA,
@@ -263,12 +264,20 @@ def second_backward(
     )
 
 
+def _call_backward(*arguments: Any) -> Results:
+    return (_CdistBackward.apply if is_transformed() else cdist_backward)(*arguments)
+
+
+def _call_second_order(*arguments: Any) -> Results:
+    return (_CdistSecondOrder.apply if is_transformed() else cdist_second_order)(*arguments)
+
+
 torch.library.register_autograd(
-    "sktime_sdtw::cdist_soft_dtw", partial(backward, cdist_backward), setup_context=keep, lib=LIBRARY
+    "sktime_sdtw::cdist_soft_dtw", partial(backward, _call_backward), setup_context=keep, lib=LIBRARY
 )
 torch.library.register_autograd(
     "sktime_sdtw::cdist_soft_dtw_backward",
-    partial(second_backward, cdist_second_order),
+    partial(second_backward, _call_second_order),
     setup_context=keep_for_second_order,
     lib=LIBRARY,
 )
@@ -307,7 +316,7 @@ def _number(direction: Tensor | None, like: Tensor) -> Tensor | None:
 
 
 class _Cdist(torch.autograd.Function):
-    """For torch.func, which does not look into registered operators."""
+    """For torch.func and forward mode, which do not look into registered operators."""
 
     @staticmethod
     def forward(*arguments: Any) -> Tensor:
@@ -378,7 +387,7 @@ class _CdistSecondOrder(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         pass
 
-    backward = staticmethod(no_third_order)
+    backward = jvp = staticmethod(no_third_order)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
@@ -387,6 +396,6 @@ class _CdistSecondOrder(torch.autograd.Function):
 
 def call(*arguments: Any) -> Tensor:
     """Values of all pairs."""
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+    if not torch.compiler.is_compiling() and is_transformed():
         return _Cdist.apply(*arguments)
     return cdist(*arguments)

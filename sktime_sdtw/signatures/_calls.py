@@ -1,7 +1,4 @@
-"""What operators share; above all a form that ``torch.func`` can look into, which registered ones lack.
-
-Where none of its transforms is at work, and where torch compiles, the operators themselves are called.
-"""
+"""What operators share; above all the ways to call one, which `_torch_calls` chooses from."""
 
 from __future__ import annotations
 
@@ -11,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_transforms_active = torch._C._are_functorch_transforms_active
+from .._torch_calls import is_plain, is_transformed, is_watched
+
 Operator = Callable[..., Any]
+_NUMBERS = {int, float, bool, str, list, type(None)}  # not symbolic ones
 
 
 def transformable(
     operator: Operator,
+    implementation: Operator,
     vmap_rule: Operator,
     reference: Operator,
     keep: Operator | None = None,
@@ -29,7 +29,9 @@ def transformable(
     Parameters
     ----------
     operator : callable
-        Takes and returns tensors.
+        Takes and returns tensors, the first argument is one. Registered with torch.
+    implementation : callable
+        What the operator does with tensors of the CPU and of CUDA.
     vmap_rule : callable
         As ``torch.library.register_vmap`` takes it.
     reference : callable
@@ -41,6 +43,19 @@ def transformable(
         Whether the operator is linear in its first argument, the only tensor: it is its own derivative then,
         and `reference` is not looked at.
     """
+
+    class Eager(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *arguments: Any) -> Any:
+            output = implementation(*arguments)
+            assert keep is not None
+            keep(ctx, arguments, output)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            assert pull_back is not None
+            return pull_back(ctx, *gradients)
 
     class Transformed(torch.autograd.Function):
         @staticmethod
@@ -63,7 +78,7 @@ def transformable(
                 return call(tangents[0], *ctx.constants[1:])
             chosen = [i for i, tangent in enumerate(tangents) if tangent is not None]
             f, primals = _as_function_of(chosen, reference, ctx)
-            return torch.func.jvp(f, primals, tuple(tangents[i] for i in chosen))[1]
+            return directional_derivative(f, primals, tuple(tangents[i] for i in chosen))
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> Any:
@@ -78,11 +93,34 @@ def transformable(
         vmap = staticmethod(vmap_rule)
 
     def call(*arguments: Any) -> Any:
-        if _transforms_active() and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return operator(*arguments)
+        if is_transformed():
             return Transformed.apply(*arguments)
-        return operator(*arguments)
+        if is_watched() or not (arguments[0].is_cpu or arguments[0].is_cuda):
+            return operator(*arguments)
+        differentiated = False
+        for x in arguments:
+            if type(x) not in _NUMBERS:
+                if not is_plain(x):
+                    return operator(*arguments)
+                differentiated = differentiated or x.requires_grad
+        if not differentiated or not torch.is_grad_enabled():
+            return implementation(*arguments)
+        return operator(*arguments) if keep is None else Eager.apply(*arguments)
 
     return call
+
+
+def directional_derivative(f: Operator, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:
+    """Return the derivative of f along the tangents, inside of torch.func and outside."""
+    if is_transformed():
+        return torch.func.jvp(f, primals, tangents)[1]
+    # Called for an open level of forward mode, beside which there can be no other one. The gradients of f are
+    # linear in the weights of its results: how they change with these, along the tangents, is asked for.
+    value, pull = torch.func.vjp(f, *primals)
+    weights = tuple(map(torch.zeros_like, value)) if isinstance(value, tuple) else torch.zeros_like(value)
+    return torch.func.vjp(pull, weights)[1](tangents)[0]
 
 
 def _as_function_of(
@@ -148,7 +186,7 @@ def second_order(
 
 def as_array(x: Tensor | None) -> Any:
     """Return the array that shares a tensor's memory, for the engine."""
-    return None if x is None else x.detach().numpy()
+    return None if x is None else x.numpy(force=True)  # no gradient is asked for; the shortest way to say so
 
 
 def as_tensor(x: Any) -> Tensor:

@@ -38,7 +38,7 @@ class Device(Protocol):
 
 def device_of(x: Tensor) -> Device | None:
     """The device of a tensor that the CUDA engine is to work on; None for the CPU."""
-    if x.device.type == "cpu":
+    if x.is_cpu:
         return None
     if x.device.type != "cuda":
         raise NotImplementedError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import custom_op
 
 from . import _cuda, _kernel_cuda, _kernel_numpy, _kernel_reference
 from ._calls import as_array, as_tensor, front, reference_gradient, second_order, transformable
@@ -20,8 +21,7 @@ def _settings(static: str, scale: float, x_refinement: int, y_refinement: int, d
     return Settings(static, scale, (x_refinement, y_refinement), depth)
 
 
-@torch.library.custom_op("sktime_sdtw::signature_kernel", mutates_args=())
-def kernel_op(
+def _kernel(
     x: Tensor,
     y: Tensor | None,
     x_lengths: Tensor | None,
@@ -42,8 +42,7 @@ def kernel_op(
     return as_tensor(_kernel_numpy.kernel(*arrays, paired, settings, torch.get_num_threads()))
 
 
-@torch.library.custom_op("sktime_sdtw::signature_kernel_gradient", mutates_args=())
-def kernel_gradient_op(
+def _kernel_gradient(
     x: Tensor,
     y: Tensor | None,
     x_lengths: Tensor | None,
@@ -66,6 +65,10 @@ def kernel_gradient_op(
     arrays = as_array(x), as_array(y), as_array(x_lengths), as_array(y_lengths), as_array(weights)
     found = _kernel_numpy.kernel_gradient(*arrays, paired, settings, torch.get_num_threads())
     return as_tensor(found[0]), x.new_empty(0) if found[1] is None else as_tensor(found[1])
+
+
+kernel_op = custom_op("sktime_sdtw::signature_kernel", _kernel, mutates_args=())
+kernel_gradient_op = custom_op("sktime_sdtw::signature_kernel_gradient", _kernel_gradient, mutates_args=())
 
 
 @kernel_op.register_fake
@@ -134,8 +137,10 @@ def _reference_gradient(  # type: ignore[no-untyped-def]
 
 kernel_op.register_vmap(_vmap_kernel)
 kernel_gradient_op.register_vmap(_vmap_gradient)
-kernel_call = transformable(kernel_op, _vmap_kernel, _reference, _keep, _backward)
-kernel_gradient_call = transformable(kernel_gradient_op, _vmap_gradient, _reference_gradient)
+kernel_call = transformable(kernel_op, _kernel, _vmap_kernel, _reference, _keep, _backward)
+kernel_gradient_call = transformable(
+    kernel_gradient_op, _kernel_gradient, _vmap_gradient, _reference_gradient
+)
 
 
 def kernel(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import custom_op
 
 from . import _cuda, _numpy, _reference
 from ._calls import as_array, as_tensor, front, reference_gradient, second_order, transformable
@@ -13,8 +14,7 @@ from ._calls import as_array, as_tensor, front, reference_gradient, second_order
 # --- products
 
 
-@torch.library.custom_op("sktime_sdtw::tensor_product", mutates_args=())
-def product_op(a: Tensor, b: Tensor, channels: int, depth: int) -> Tensor:
+def _product(a: Tensor, b: Tensor, channels: int, depth: int) -> Tensor:
     """Truncated tensor product."""
     device = _cuda.device_of(a)
     if device is not None:
@@ -22,8 +22,7 @@ def product_op(a: Tensor, b: Tensor, channels: int, depth: int) -> Tensor:
     return as_tensor(_numpy.product(as_array(a), as_array(b), channels, depth, torch.get_num_threads()))
 
 
-@torch.library.custom_op("sktime_sdtw::tensor_product_gradient", mutates_args=())
-def product_gradient_op(
+def _product_gradient(
     a: Tensor, b: Tensor, gradient: Tensor, channels: int, depth: int
 ) -> tuple[Tensor, Tensor]:
     """Gradients with respect to both factors."""
@@ -36,9 +35,15 @@ def product_gradient_op(
     return as_tensor(found[0]), as_tensor(found[1])
 
 
+product_op = custom_op("sktime_sdtw::tensor_product", _product, mutates_args=())
+
+
 @product_op.register_fake
 def _(a, b, channels, depth):  # type: ignore[no-untyped-def]
     return a.new_empty(a.shape)
+
+
+product_gradient_op = custom_op("sktime_sdtw::tensor_product_gradient", _product_gradient, mutates_args=())
 
 
 @product_gradient_op.register_fake
@@ -94,17 +99,18 @@ def _reference_product_gradient(  # type: ignore[no-untyped-def]
     return tuple(reference_gradient(call, [a, b], gradient))
 
 
-product_call = transformable(product_op, _vmap_product, _reference.product, _keep_product, _product_backward)
+product_call = transformable(
+    product_op, _product, _vmap_product, _reference.product, _keep_product, _product_backward
+)
 product_gradient_call = transformable(
-    product_gradient_op, _vmap_product_gradient, _reference_product_gradient
+    product_gradient_op, _product_gradient, _vmap_product_gradient, _reference_product_gradient
 )
 
 
 # --- power series
 
 
-@torch.library.custom_op("sktime_sdtw::tensor_series", mutates_args=())
-def series_op(x: Tensor, coefficients: list[float], channels: int) -> Tensor:
+def _series(x: Tensor, coefficients: list[float], channels: int) -> Tensor:
     """Sum of coefficients[m - 1] times the m-th tensor power of x."""
     device = _cuda.device_of(x)
     if device is not None:
@@ -112,8 +118,7 @@ def series_op(x: Tensor, coefficients: list[float], channels: int) -> Tensor:
     return as_tensor(_numpy.series(as_array(x), coefficients, channels, torch.get_num_threads()))
 
 
-@torch.library.custom_op("sktime_sdtw::tensor_series_gradient", mutates_args=())
-def series_gradient_op(x: Tensor, gradient: Tensor, coefficients: list[float], channels: int) -> Tensor:
+def _series_gradient(x: Tensor, gradient: Tensor, coefficients: list[float], channels: int) -> Tensor:
     """Gradient with respect to x."""
     device = _cuda.device_of(x)
     if device is not None:
@@ -124,9 +129,15 @@ def series_gradient_op(x: Tensor, gradient: Tensor, coefficients: list[float], c
     return as_tensor(found)
 
 
+series_op = custom_op("sktime_sdtw::tensor_series", _series, mutates_args=())
+
+
 @series_op.register_fake
 def _(x, coefficients, channels):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape)
+
+
+series_gradient_op = custom_op("sktime_sdtw::tensor_series_gradient", _series_gradient, mutates_args=())
 
 
 @series_gradient_op.register_fake
@@ -179,20 +190,26 @@ def _reference_series_gradient(x, gradient, coefficients, channels):  # type: ig
     return reference_gradient(call, [x], gradient)[0]
 
 
-series_call = transformable(series_op, _vmap_series, _reference.series, _keep_series, _series_backward)
-series_gradient_call = transformable(series_gradient_op, _vmap_series_gradient, _reference_series_gradient)
+series_call = transformable(
+    series_op, _series, _vmap_series, _reference.series, _keep_series, _series_backward
+)
+series_gradient_call = transformable(
+    series_gradient_op, _series_gradient, _vmap_series_gradient, _reference_series_gradient
+)
 
 
 # --- linear maps
 
 
-@torch.library.custom_op("sktime_sdtw::signature_coordinates", mutates_args=())
-def linear_op(x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:
+def _linear(x: Tensor, kind: str, channels: int, depth: int, adjoint: bool) -> Tensor:
     """One of the linear maps of `_numpy.linear`."""
     device = _cuda.device_of(x)
     if device is not None:
         return _cuda.linear(device, x, kind, channels, depth, adjoint)
     return as_tensor(_numpy.linear(as_array(x), kind, channels, depth, adjoint))
+
+
+linear_op = custom_op("sktime_sdtw::signature_coordinates", _linear, mutates_args=())
 
 
 @linear_op.register_fake
@@ -217,4 +234,6 @@ def _vmap_linear(info, in_dims, x, kind, channels, depth, adjoint):  # type: ign
 
 
 linear_op.register_vmap(_vmap_linear)
-linear_call = transformable(linear_op, _vmap_linear, linear_op, _keep_linear, _linear_backward, linear=True)
+linear_call = transformable(
+    linear_op, _linear, _vmap_linear, linear_op, _keep_linear, _linear_backward, linear=True
+)

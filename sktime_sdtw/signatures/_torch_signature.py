@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import custom_op
 
 from . import _cuda, _numpy, _reference
 from ._calls import as_array, as_tensor, front, reference_gradient, second_order, transformable
 from ._words import count_words
 
 
-@torch.library.custom_op("sktime_sdtw::signature", mutates_args=())
-def signature_op(
+def _signature(
     points: Tensor,
     basepoint: Tensor | None,
     lengths: Tensor | None,
@@ -39,8 +39,7 @@ def signature_op(
     )
 
 
-@torch.library.custom_op("sktime_sdtw::signature_gradient", mutates_args=())
-def signature_gradient_op(
+def _signature_gradient(
     points: Tensor,
     basepoint: Tensor | None,
     lengths: Tensor | None,
@@ -50,19 +49,33 @@ def signature_gradient_op(
     out: Tensor | None,
     gradient: Tensor,
     windows: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients with respect to points, basepoint and initial; empty for those that are None."""
+) -> Sequence[Tensor | None]:
+    """Gradients with respect to points, basepoint and initial; None for those that are None."""
     device = _cuda.device_of(points)
     if device is not None:
         sources = points, basepoint, lengths
-        back = _cuda.signature_gradient(device, *sources, depth, stream, initial, out, gradient, windows)
-        return tuple(points.new_empty(0) if x is None else x for x in back)
+        return _cuda.signature_gradient(device, *sources, depth, stream, initial, out, gradient, windows)
     arrays = as_array(points), as_array(basepoint), as_array(lengths)
     given = as_array(initial), as_array(out), as_array(gradient)
     found = _numpy.signature_gradient(
         *arrays, depth, stream, *given, torch.get_num_threads(), as_array(windows)
     )
-    return tuple(points.new_empty(0) if x is None else as_tensor(x) for x in found)
+    return [None if x is None else as_tensor(x) for x in found]
+
+
+def _without_none(found: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:
+    """Gradients as an operator returns them: empty where they are None."""
+    return tuple(like.new_empty(0) if x is None else x for x in found)
+
+
+signature_op = custom_op("sktime_sdtw::signature", _signature, mutates_args=())
+signature_gradient_op = custom_op(
+    "sktime_sdtw::signature_gradient",
+    lambda points, *rest: _without_none(_signature_gradient(points, *rest), points),
+    mutates_args=(),
+    schema="(Tensor points, Tensor? basepoint, Tensor? lengths, SymInt depth, bool stream, Tensor? initial, "
+    "Tensor? out, Tensor gradient, Tensor? windows=None) -> (Tensor, Tensor, Tensor)",
+)
 
 
 @signature_op.register_fake
@@ -148,7 +161,8 @@ def _vmap_signature_gradient(  # type: ignore[no-untyped-def]
     moved = [front(x, a, n) for x, a in zip((points, basepoint, lengths), in_dims[:3], strict=True)]
     last = [front(x, a, n) for x, a in zip((initial, out, gradient), in_dims[5:8], strict=True)]
     found = signature_gradient_call(*moved, depth, stream, *last, windows)
-    return found, (0, None if basepoint is None else 0, None if initial is None else 0)
+    axes = 0, None if basepoint is None else 0, None if initial is None else 0
+    return _without_none(found, points), axes
 
 
 signature_gradient_op.register_vmap(_vmap_signature_gradient)
@@ -164,20 +178,22 @@ def _reference_signature_gradient(  # type: ignore[no-untyped-def]
 
 
 signature_call = transformable(
-    signature_op, _vmap_signature, _reference.signature, _keep_signature, _signature_backward
+    signature_op, _signature, _vmap_signature, _reference.signature, _keep_signature, _signature_backward
 )
 signature_gradient_call = transformable(
-    signature_gradient_op, _vmap_signature_gradient, _reference_signature_gradient
+    signature_gradient_op, _signature_gradient, _vmap_signature_gradient, _reference_signature_gradient
 )
 
 
 # --- a signature that is known already
 
 
-@torch.library.custom_op("sktime_sdtw::known_signature", mutates_args=())
-def known_signature_op(points: Tensor, value: Tensor, depth: int) -> Tensor:
+def _known_signature(points: Tensor, value: Tensor, depth: int) -> Tensor:
     """The value, which is the signature of the points: that is how it is differentiated."""
     return value.clone()
+
+
+known_signature_op = custom_op("sktime_sdtw::known_signature", _known_signature, mutates_args=())
 
 
 @known_signature_op.register_fake
@@ -210,5 +226,5 @@ def _reference_known(points: Tensor, value: Tensor, depth: int) -> Tensor:
 
 known_signature_op.register_vmap(_vmap_known)
 known_signature_call = transformable(
-    known_signature_op, _vmap_known, _reference_known, _keep_known, _known_backward
+    known_signature_op, _known_signature, _vmap_known, _reference_known, _keep_known, _known_backward
 )
