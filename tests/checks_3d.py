@@ -328,9 +328,14 @@ def check_device(estimator):
 def check_pickle(estimator):
     X = ragged()
     fitted = fit(estimator, X)
-    loaded = pickle.loads(pickle.dumps(fitted))
-    assert_same(outputs(loaded, X), outputs(fitted, X))
-    assert_same(learned(loaded), learned(fitted))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.joblib"
+        joblib.dump(fitted, path)
+        read_only = joblib.load(path, mmap_mode="r")
+        for loaded in (pickle.loads(pickle.dumps(fitted)), read_only):
+            assert_same(outputs(loaded, X), outputs(fitted, X))
+            assert_same(learned(loaded), learned(fitted))
+        del loaded, read_only
 
 
 def check_plain_state(estimator):

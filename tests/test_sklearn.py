@@ -110,11 +110,15 @@ def test_distances_serve_precomputed_metrics():
 def test_set_output_names_the_columns():
     pandas = pytest.importorskip("pandas")
     X = cube(4)
-    for transformer in (SoftDTWKernel(), SoftDTWDistance(), SoftDTWNystroem(n_components=3)):
+    transformers = [estimator for estimator in ESTIMATORS if hasattr(estimator, "set_output")]
+    assert len(transformers) >= 8
+    for transformer in map(clone, transformers):
         frame = transformer.set_output(transform="pandas").fit_transform(X)
         assert isinstance(frame, pandas.DataFrame)
         prefix = type(transformer).__name__.lower()
-        assert list(frame.columns) == [f"{prefix}{i}" for i in range(frame.shape[1])]
+        if not prefix.endswith("transformer"):  # features of signatures have names: their words
+            assert list(frame.columns) == [f"{prefix}{i}" for i in range(frame.shape[1])]
+        assert list(frame.columns) == list(transformer.get_feature_names_out())
     union = FeatureUnion([("a", SoftDTWDistance()), ("b", SoftDTWKernel(sigma=1.0))])
     assert union.set_output(transform="pandas").fit_transform(X).shape == (4, 8)
 
