@@ -21,7 +21,6 @@ from sktime_sdtw import (
     SoftDTWKernel,
     SoftDTWKMeans,
     SoftDTWKNeighborsClassifier,
-    SoftDTWNystroem,
     TimeSeriesScaler,
     all_estimators,
 )

@@ -83,7 +83,9 @@ def resolve_cost(cost: Any, sigma: Any = 1.0, *, precomputed: bool = True) -> Re
     -------
     ResolvedCost
     """
-    width = check_number(sigma, "sigma", 0, exclusive=True)
+    width = 1.0
+    if not (isinstance(sigma, float) and sigma == 1):  # torch.compile cannot look into the check
+        width = check_number(sigma, "sigma", 0, exclusive=True)
     if width != 1 and not (isinstance(cost, str) and cost == "gak"):
         raise ValueError(
             f"sigma is the bandwidth of cost='gak'; cost={cost!r} has none. Got sigma={sigma!r}."
