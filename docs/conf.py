@@ -19,12 +19,15 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
+rst_prolog = ".. currentmodule:: sktime_sdtw\n"
 exclude_patterns = ["_build", "images"]
-default_role = "literal"
+default_role = "py:obj"  # a link where there is such a name
 
 html_theme = "furo"
 html_title = f"sktime-sdtw {release}"
 html_theme_options = {"navigation_with_keys": True}
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 templates_path = ["_templates"]
 autosummary_generate = True

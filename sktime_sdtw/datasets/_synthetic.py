@@ -148,9 +148,8 @@ def make_warped(
 
     Returns
     -------
-    X : ndarray of shape (n_samples, length, n_features), or list of (n_timestamps_i, n_features) arrays,
-    float64
-        The list if `length` is a tuple.
+    X : ndarray of shape (n_samples, length, n_features), or list of arrays, float64
+        The list, of arrays of shape (n_timestamps_i, n_features), if `length` is a tuple.
     y : ndarray of shape (n_samples,), int64
         Number of the template, from 0.
     warps : list of ndarray of shape (n_timestamps_i,)

@@ -48,10 +48,9 @@ def soft_dtw(
     gamma : float or Tensor, default=1.0
         Temperature. A number >= 0, where 0 is exact DTW; or a tensor > 0 of one element or one for each
         sample, which gets a gradient.
-    cost : {"sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed"} or callable,
-    default="sqeuclidean"
-        Local cost of two time steps. A callable gets x and y and returns the costs (batch, n, m); gradients
-        pass through it.
+    cost : str or callable, default="sqeuclidean"
+        Local cost of two time steps: "sqeuclidean", "euclidean", "manhattan", "cosine", "gak" or
+        "precomputed". A callable gets x and y and returns the costs (batch, n, m); gradients pass through it.
     sigma : float, default=1.0
         Bandwidth of "gak".
     bandwidth : int or float, default=None

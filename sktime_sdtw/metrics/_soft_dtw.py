@@ -67,9 +67,9 @@ def soft_dtw(
         Of any length. None with ``cost="precomputed"``.
     gamma : float, default=1.0
         Temperature, >= 0. 0 is exact DTW: the smallest sum of local costs, without a square root.
-    cost : {"sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed"} or callable,
-    default="sqeuclidean"
-        Local cost of two time steps. "gak" is the cost of the Global Alignment Kernel,
+    cost : str or callable, default="sqeuclidean"
+        Local cost of two time steps: "sqeuclidean", "euclidean", "manhattan", "cosine", "gak" or
+        "precomputed". "gak" is the cost of the Global Alignment Kernel,
         :math:`u + \log(2 - e^{-u})` with :math:`u = \lVert x_i - y_j \rVert^2 / (2 \sigma^2)`. A callable
         gets x (n, d) and y (m, d) and returns the costs (n, m).
     sigma : float, default=1.0

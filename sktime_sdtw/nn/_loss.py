@@ -44,8 +44,7 @@ class SoftDTWLoss(torch.nn.Module):
     gamma : float or Tensor, default=1.0
         Temperature, in the unit of a local cost. A number >= 0, where 0 is exact DTW. A tensor > 0 of one
         element becomes a buffer, a `torch.nn.Parameter` a parameter of the module, which is learned.
-    cost : {"sqeuclidean", "euclidean", "manhattan", "cosine", "gak", "precomputed"} or callable,
-    default="sqeuclidean"
+    cost : str or callable, default="sqeuclidean"
         Local cost of two time steps; see `sktime_sdtw.functional.soft_dtw`.
     sigma : float, default=1.0
         Bandwidth of "gak".
