@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ..metrics._numbers import check_number
 from ._arguments import Settings, read_gamma, read_lengths, read_series, resolve_settings
@@ -127,8 +128,10 @@ def soft_dtw_barycenter(
     problem = _Objective(flat, weights, gamma, settings, lengths, objective)
     start = _check_start(init, flat, weights.detach(), lengths, length, sets)
     z = _minimise(problem.fixed(), start, solver, _count(max_iter), check_number(tol, "tol", 0), lr)
-    if torch.is_grad_enabled() and problem.requires_grad:
-        z = _implicit(problem, z)
+    backward = torch.is_grad_enabled() and problem.requires_grad
+    if backward or problem.is_dual:
+        with torch.set_grad_enabled(backward):
+            z = _implicit(problem, z)
     return z[0] if single else z
 
 
@@ -148,9 +151,17 @@ class _Objective:
         self.settings, self.lengths, self.objective = settings, lengths, objective
 
     @property
+    def _tensors(self) -> list[Tensor]:
+        return [part for part in (self.x, self.weights, self.gamma) if isinstance(part, Tensor)]
+
+    @property
     def requires_grad(self) -> bool:
-        parts = (self.x, self.weights, self.gamma)
-        return any(isinstance(part, Tensor) and part.requires_grad for part in parts)
+        return any(part.requires_grad for part in self._tensors)
+
+    @property
+    def is_dual(self) -> bool:
+        """Whether forward mode goes through one of them."""
+        return any(forward_ad.unpack_dual(part).tangent is not None for part in self._tensors)
 
     def fixed(self) -> _Objective:
         gamma = self.gamma.detach() if isinstance(self.gamma, Tensor) else self.gamma
@@ -239,8 +250,9 @@ def _product(slope: Tensor, z: Tensor, direction: Tensor) -> Tensor:
 
 def _implicit(problem: _Objective, z: Tensor) -> Tensor:
     """The minimum z as a function of what the objective depends on."""
-    leaf = z.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(problem(leaf), leaf, create_graph=True)
+    with torch.enable_grad():
+        leaf = z.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(problem(leaf), leaf, create_graph=True)
     return _Minimum.apply(z, slope, problem.fixed())
 
 
@@ -251,15 +263,33 @@ class _Minimum(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, slope: Tensor, problem: _Objective) -> Tensor:
         ctx.problem = problem
         ctx.save_for_backward(z)
+        ctx.save_for_forward(z)
         return z.clone()
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[None, Tensor, None]:
-        (z,) = ctx.saved_tensors
+        return None, -_Solved.apply(v, *ctx.saved_tensors, ctx.problem), None
+
+    @staticmethod
+    def jvp(ctx: Any, _z: None, change: Tensor, _problem: None) -> Tensor:
+        return -_Solved.apply(change, *ctx.saved_tensors, ctx.problem)
+
+
+class _Solved(torch.autograd.Function):
+    """H^-1 v, where derivatives end."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, z: Tensor, problem: _Objective) -> Tensor:
         with torch.enable_grad():
-            leaf = z.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(ctx.problem(leaf), leaf, create_graph=True)
-        return None, -_solve(partial(_product, slope, leaf), v.detach()), None
+            leaf = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(problem(leaf), leaf, create_graph=True)
+        return _solve(partial(_product, slope, leaf), v.detach())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> None:
+        raise NotImplementedError("Barycenters have first derivatives here; a second one was asked for.")
+
+    jvp = backward
 
 
 def _solve(hessian: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:

@@ -165,9 +165,10 @@ def second_order(
     with torch.enable_grad():
 
         def variable(x: Tensor | None) -> Tensor | None:
-            if x is None or (again and x.requires_grad):
-                return x
-            return x.detach().requires_grad_()
+            if x is None:
+                return None
+            # An alias: what a direction or the gradient owes to x is not meant.
+            return x.view_as(x) if again and x.requires_grad else x.detach().requires_grad_()
 
         inputs = [variable(x) for x in variables]
         outer = variable(gradient)

@@ -92,6 +92,11 @@ def is_hidden(x: Any) -> bool:
     return False
 
 
+def is_followed(x: Any) -> bool:
+    """Whether derivatives with respect to x may be asked for."""
+    return False
+
+
 def keep_where(condition: Array, x: Array) -> Array:
     """Return x, and 0 where the condition does not hold."""
     return np.where(condition, x, x.dtype.type(0))

@@ -137,7 +137,7 @@ class Path:
             raise ValueError(f"The interval [{begin}, {stop}) holds no points; a signature needs two.")
         ops = operators(self._whole)
         out = self._tree().query(self._numbers, begin, stop)
-        if getattr(self._whole, "requires_grad", False) or ops.is_hidden(self._whole):
+        if ops.is_followed(self._whole):
             from ._torch_signature import known_signature_call
 
             piece = ops.cast(self._whole[..., begin:stop, :], out.dtype)

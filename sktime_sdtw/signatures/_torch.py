@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._torch_calls import is_transformed
 from ._torch_algebra import linear_call, product_call, series_call
 from ._torch_signature import signature_call
 
@@ -86,6 +87,11 @@ def is_hidden(x: Any) -> bool:
     if torch.compiler.is_compiling():
         return True
     return isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def is_followed(x: Tensor) -> bool:
+    """Whether derivatives with respect to x may be asked for."""
+    return x.requires_grad or is_hidden(x) or is_transformed()
 
 
 def keep_where(condition: Any, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from sktime_sdtw.signatures import (  # noqa: E402
     multi_signature_combine,
     signature,
     signature_combine,
+    signature_kernel,
     signature_to_logsignature,
 )
 
@@ -226,3 +227,24 @@ def test_tensor_that_requires_grad_is_not_needed():
     x = leaf(2, 4, 2).detach()
     assert not signature(x, 2).requires_grad
     assert signature(x, 2, basepoint=leaf(2, 2)).requires_grad
+
+
+def test_derivatives_of_second_derivatives():
+    """Where the gradient that comes in depends on the points, too: no way to them is counted twice."""
+    x, v = (torch.randn(1, 4, 2, generator=torch.Generator().manual_seed(i)).double() for i in (0, 1))
+
+    for f in (
+        lambda x: signature(x, 2).square().sum(),
+        lambda x: signature_combine(signature(x, 2), signature(2 * x, 2), 2, 2).pow(3).sum(),
+        lambda x: logsignature(x, 2).square().sum(),
+        lambda x: signature_kernel(x, x.flip(-2)).square().sum(),
+    ):
+        hessian = torch.func.hessian(f)(x)
+        expected = (hessian * v).sum((-1, -2, -3))
+        torch.testing.assert_close(torch.autograd.functional.hvp(f, x, v)[1], expected)
+
+        def slope(x, f=f):
+            (first,) = torch.autograd.grad(f(x), x, create_graph=True)
+            return torch.autograd.grad((first * v).sum(), x, create_graph=True)[0]
+
+        assert gradcheck(slope, x.clone().requires_grad_())
