@@ -274,10 +274,7 @@ def flatten(
     names = ("x", "x_times", "x_slopes", "y", "y_times", "band_lower", "band_upper", "slope_min", "slope_max")
     rows, knots = x_lengths.numpy(), lengths.numpy()
     for name, counts, width in (("x", rows, tensors[0].shape[1]), ("y", knots, tensors[3].shape[1])):
-        if (counts > width).any():
-            raise ValueError(f"{name}_lengths is greater than the number of samples, {width}.")
-        if (counts < 2).any():
-            raise ValueError(f"{name} has a signal of one sample; a signal needs two samples or more.")
+        _problem.check_lengths(counts, counts, len(counts), f"{name}_lengths", most=width)
     flat: list[Any] = []
     for name, tensor in zip(names, tensors, strict=False):
         if tensor is None:

@@ -210,7 +210,8 @@ class _TransformedSecond(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         pass
 
-    backward = jvp = staticmethod(_library.no_third_order)
+    backward = staticmethod(_library.no_third_order)
+    jvp = staticmethod(_library.no_second_forward)
     vmap = staticmethod(
         partial(_library.vmap_rule, soft_dtw_second_order, _names(_library.soft_dtw_second_order))
     )
@@ -225,7 +226,8 @@ class _TransformedSecondOfCosts(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         pass
 
-    backward = jvp = staticmethod(_library.no_third_order)
+    backward = staticmethod(_library.no_third_order)
+    jvp = staticmethod(_library.no_second_forward)
     vmap = staticmethod(
         partial(
             _library.vmap_rule,

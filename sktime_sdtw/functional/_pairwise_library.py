@@ -24,6 +24,7 @@ from ._library import (
     X,
     Y,
     as_asked,
+    no_second_forward,
     no_third_order,
     soft_dtw,
     soft_dtw_second_order,
@@ -333,18 +334,45 @@ class _Cdist(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor | None, dy: Tensor | None, _n: Any, _m: Any, dg: Any, *_: Any) -> Tensor:
-        x, y = ctx.saved_tensors[:2]
         rest = (ctx.gamma, ctx.cost, ctx.scale, ctx.band, ctx.band_parameter)
-        # The first result of the second order: how each value changes.
-        nothing = torch.zeros_like(empty_values(x, y))
-        changes: Tensor = _CdistSecondOrder.apply(nothing, *ctx.saved_tensors, *rest, dx, dy, _number(dg, x))[
-            0
-        ]
+        changes: Tensor = _CdistAlong.apply(
+            *ctx.saved_tensors, *rest, dx, dy, _number(dg, ctx.saved_tensors[0])
+        )
         return changes
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         return vmap_rule(call, info, in_dims, *arguments)
+
+
+class _CdistAlong(torch.autograd.Function):
+    """How the values change along directions."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        nothing = torch.zeros_like(empty_values(*arguments[:2]))
+        return cdist_second_order(nothing, *arguments)[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.asks, ctx.rest = ASKS.get(), inputs[5:10]
+        ctx.save_for_backward(*inputs[:5], *inputs[10:])
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Any, ...]:
+        *tensors, dx, dy, dg = ctx.saved_tensors
+        problem = (u, *tensors, *ctx.rest)
+        _, of_x, of_y, of_gamma = as_asked(ctx, _call_second_order, *problem, dx, dy, dg)
+        of_directions = as_asked(ctx, _call_backward, *problem, X | Y | GAMMA)
+        needs = ctx.needs_input_grad
+        found = of_x, of_y, None, None, _as(of_gamma, tensors[4]), *[None] * 5, *of_directions
+        return tuple(part if needed else None for part, needed in zip(found, needs, strict=True))
+
+    jvp = staticmethod(no_second_forward)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        return vmap_rule(_CdistAlong.apply, info, in_dims, *arguments)
 
 
 class _CdistBackward(torch.autograd.Function):
@@ -387,7 +415,8 @@ class _CdistSecondOrder(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
         pass
 
-    backward = jvp = staticmethod(no_third_order)
+    backward = staticmethod(no_third_order)
+    jvp = staticmethod(no_second_forward)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:

@@ -183,6 +183,10 @@ def test_forward_mode(alone):
     torch.testing.assert_close(torch.func.jvp(values, points, ways)[1], sum(along))
     hessians = torch.func.hessian(total, argnums=(0, 1, 2))(*points)
     expected = torch.autograd.functional.hessian(total, points)
+    backward = torch.func.jacrev(torch.func.jacfwd(total))(*points)
+    torch.testing.assert_close(backward, expected[0][0])
+    with pytest.raises(NotImplementedError, match="backward pass"):
+        torch.func.jacfwd(torch.func.jacfwd(total))(*points)
     for row, expected_row in zip(hessians, expected, strict=True):
         for part, expected_part in zip(row, expected_row, strict=True):
             torch.testing.assert_close(part, expected_part)
