@@ -222,8 +222,8 @@ def no_third_order(ctx: Any, *_: Tensor | None) -> None:
 def no_second_forward(ctx: Any, *_: Tensor | None) -> None:
     """Say where derivatives in forward mode end."""
     raise NotImplementedError(
-        "Soft-DTW has first and second derivatives here, one of them in forward mode: a second one of that, or "
-        "a third one, was asked for. Take a backward pass, such as torch.func.jacrev, for all but one."
+        "Soft-DTW has first and second derivatives here, one of them in forward mode: a second one of that, "
+        "or a third one, was asked for. Take a backward pass, such as torch.func.jacrev, for all but one."
     )
 
 

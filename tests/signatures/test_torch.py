@@ -248,3 +248,52 @@ def test_derivatives_of_second_derivatives():
             return torch.autograd.grad((first * v).sum(), x, create_graph=True)[0]
 
         assert gradcheck(slope, x.clone().requires_grad_())
+
+
+CALLED = {
+    "signature": lambda x: signature(x, 3),
+    "product": lambda x: signature_combine(signature(x, 2), signature(x, 2), 2, 2),
+    "series": lambda x: signature_to_logsignature(signature(x, 2), 2, 2),
+    "kernel": lambda x: signature_kernel(x, x.flip(-2)),
+    "known": lambda x: signatures.Path(x, 2).signature(0, 3),
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_who_sees_operators(name, requires_grad):
+    """Modes that watch operators see them; subclasses of tensors and parameters get the same numbers."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    class Own(torch.Tensor):
+        pass
+
+    f, seen = CALLED[name], []
+    x = leaf(2, 5, 2).detach().requires_grad_(requires_grad)
+    expected = f(x)
+    with Watch():
+        watched = f(x)
+    assert any(operator.startswith("sktime_sdtw.") for operator in seen)
+    for found in (watched, f(x.detach().as_subclass(Own)), f(torch.nn.Parameter(x.detach(), requires_grad))):
+        torch.testing.assert_close(
+            found.detach().as_subclass(torch.Tensor), expected.detach(), rtol=0, atol=0
+        )
+    with torch.no_grad():
+        assert not f(x).requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(f(x), expected.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_results_have_memory_of_their_own(name):
+    x = leaf(2, 5, 2).detach()
+    before = x.clone()
+    first, second = CALLED[name](x), CALLED[name](x)
+    first.zero_()
+    torch.testing.assert_close(x, before, rtol=0, atol=0)
+    torch.testing.assert_close(second, CALLED[name](x), rtol=0, atol=0)
