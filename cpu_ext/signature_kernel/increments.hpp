@@ -19,7 +19,7 @@ constexpr int tile_rows = 8;  // most rows of a tile
 // 2^−s for s >= 0.
 template <class T> SDTW_INLINE Vec<T> power_of_half(Vec<T> s) {
     constexpr T deep = T(sizeof(T) == 4 ? 140 : 1070);
-    const Vec<T> q = -minimum<T>(s, splat<T>(deep)), r = nearest<T>(q), f = q - r;
+    const Vec<T> q = -minimum<T>(splat<T>(deep), s), r = nearest<T>(q), f = q - r;  // in this order NaN stays
     return scale<T>(fma<T>(exp2_slope<T>(f), f, splat<T>(T(1))), r);
 }
 

@@ -34,12 +34,33 @@ def check_array(x: Any, name: str, ops: ModuleType) -> Any:
             )
         if is_masked(x) and x.dtype.kind == "f":  # asarray would bring back what is masked
             x = x.filled(np.nan)
-        x = np.asarray(x)
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise ValueError(
+                f"{name} must be one array: pad paths of different lengths, and pass their lengths. "
+                f"Got a {type(x).__name__} of arrays of different shapes."
+            ) from None
+        if not x.dtype.isnative:
+            x = x.astype(x.dtype.newbyteorder("="))
     elif not hasattr(x, "requires_grad"):
         raise TypeError(f"{name} must be a torch tensor like the other arguments. Got {type(x).__name__}.")
+    elif x.is_nested or x.is_sparse or x.is_sparse_csr:
+        raise TypeError(
+            f"{name} must be a dense tensor: pad paths of different lengths, and pass their lengths. "
+            f"Got a {'nested' if x.is_nested else 'sparse'} one."
+        )
     if not ops.is_floating(x):
         raise ValueError(f"{name} must hold floating numbers. Got {x.dtype}.")
     return x
+
+
+def check_numbers(x: Any, name: str, like: Any, ops: ModuleType) -> Any:
+    """Return numbers that go with an array: of its kind, dtype and device."""
+    try:
+        return ops.asarray(() if x is None else x, like)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be made of numbers. Got {x!r}.") from None
 
 
 def check_path(path: Any, ops: ModuleType, *, basepoint: bool) -> Any:
@@ -86,7 +107,7 @@ def check_lengths(lengths: Any, path: Any, ops: ModuleType, *, least: int) -> An
             f"lengths must lie between {least} and {path.shape[-2]}, the number of points. "
             f"Got {values.min()} to {values.max()}."
         )
-    return ops.host_index(lengths)
+    return ops.host_index(lengths if hidden else values.astype(np.int64))
 
 
 def check_signature(x: Any, name: str, channels: int, depth: int, scalar_term: bool, ops: ModuleType) -> Any:

@@ -261,10 +261,10 @@ def signature_mmd(X: Any, Y: Any, *, unbiased: bool = True, **params: Any) -> An
     >>> round(float(signature_mmd(X, Y)), 3), round(float(signature_mmd(X, 2 * Y)), 3)
     (0.003, 2.049)
     """
+    xy = signature_kernel_gram(X, Y, **params)  # the first, for messages that name the arguments of this
     both, own_x, own_y = _split(params)
     xx = signature_kernel_gram(X, **both, **own_x)
     yy = signature_kernel_gram(Y, **both, **own_y)
-    xy = signature_kernel_gram(X, Y, **params)
     return _mean(xx, "X", unbiased) + _mean(yy, "Y", unbiased) - 2 * xy.mean((-2, -1))
 
 

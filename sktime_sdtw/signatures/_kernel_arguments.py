@@ -17,7 +17,7 @@ from ._words import check_size
 
 def settings_of(static_kernel: Any, sigma: Any, refinement: Any, depth: Any) -> Settings:
     """Return checked parameters."""
-    if static_kernel not in STATIC:
+    if not isinstance(static_kernel, str) or static_kernel not in STATIC:
         raise ValueError(f"static_kernel must be one of {tuple(STATIC)}. Got {static_kernel!r}.")
     width = check_number(sigma, "sigma", 0, exclusive=True)
     orders = refinement if isinstance(refinement, tuple) else (refinement, refinement)

@@ -15,7 +15,7 @@ MODES = ("words", "brackets", "expand")
 
 def check_mode(mode: str) -> str:
     """Return the mode, or raise."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {MODES}. Got {mode!r}.")
     return mode
 
@@ -88,9 +88,10 @@ def logsignature(
     """
     check_mode(mode)
     ops = operators(path, basepoint)
-    dtype = check_array(path, "path", ops).dtype
+    path = check_array(path, "path", ops)
+    dtype = path.dtype
     if dtype != ops.working_dtype(dtype):  # the logarithm of a rounded signature would lose digits
-        path = ops.cast(check_array(path, "path", ops), ops.working_dtype(dtype))
+        path = ops.cast(path, ops.working_dtype(dtype))
         if not isinstance(basepoint, bool) and basepoint is not None:
             basepoint = ops.cast(check_array(basepoint, "basepoint", ops), path.dtype)
     out = signature(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arguments import check_array, check_lengths, operators, treat_nan, visible_missing
+from ._arguments import check_array, check_lengths, check_numbers, operators, treat_nan, visible_missing
 from ._words import check_size
 
 TRANSFORMS = ("time", "lead_lag", "basepoint", "invisibility_reset", "cumulative_sum", "scale")
@@ -110,7 +110,7 @@ def transform_path(
         if name == "time":
             plan.add_time(times)
         elif name == "lead_lag":
-            plan.lead_lag(int(lag))
+            plan.lead_lag(min(int(lag), plan.length))
         elif name == "basepoint":
             plan.basepoint()
         elif name == "invisibility_reset":
@@ -118,7 +118,7 @@ def transform_path(
         elif name == "cumulative_sum":
             plan.replace(plan.points().cumsum(-2))
         else:
-            factor = ops.asarray(scale, path)
+            factor = check_numbers(scale, "scale", path, ops)
             if tuple(factor.shape) not in {(), (1,), (plan.channels,)}:
                 raise ValueError(
                     f"scale must be a number or one for each of {plan.channels} channels. "
@@ -192,7 +192,7 @@ class _Plan:
         if times is None:
             # Of float64 from the beginning: torch.compile would divide integers in float32.
             times = np.arange(self.length, dtype=np.float64) / np.maximum(self.span[..., None] - 1, 1)
-        times = self.ops.asarray(times, self.path)
+        times = check_numbers(times, "times", self.path, self.ops)
         if tuple(times.shape) not in (*shapes, (1, self.length)):
             raise ValueError(
                 f"times must have the shape {shapes[0]} or {shapes[1]}. Got {tuple(times.shape)}."

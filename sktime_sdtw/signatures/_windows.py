@@ -59,7 +59,7 @@ def resolve_windows(
         array.min() < 0 or array.max() > n_points or (array[..., 1] - array[..., 0]).min() < 2
     ):
         raise ValueError(
-            f"Each window must be an interval [start, end) of at least two of the {n_points} points."
+            f"windows must be intervals [start, end), each of at least two of the {n_points} points."
         )
     return array
 
@@ -78,7 +78,9 @@ def _named(windows: tuple[Any, ...], n_points: int) -> NDArray[np.int64]:
             raise ValueError(f"The numbers of windows are too small: {windows!r}.")
     if kind == "dyadic":
         return _dyadic(n_points, numbers[0])
-    length, step = numbers[0], numbers[1] if len(numbers) > 1 else 1
+    length, step = (
+        min(number, n_points + 1) for number in (*numbers, 1)[:2]
+    )  # beyond, nothing changes
     ends = np.arange(length, n_points + 1, step)
     starts = ends - length if kind == "sliding" else np.zeros_like(ends)
     return np.stack([starts, ends], axis=1).astype(np.int64)
@@ -92,10 +94,10 @@ def least_dyadic_points(levels: int) -> int:
 def _dyadic(n_points: int, levels: int) -> NDArray[np.int64]:
     """Cut the steps into 1, 2, 4, … parts; neighbours share a point."""
     steps = n_points - 1
-    if n_points < least_dyadic_points(levels):
+    if n_points < least_dyadic_points(min(levels, 64)):
         raise ValueError(
-            f"A path of {n_points} points is too short for {levels} dyadic levels, whose last has "
-            f"{2 ** (levels - 1)} windows."
+            f"windows=('dyadic', {levels}): a path of {n_points} points is too short for so many levels; the "
+            "last of them has 2^(levels - 1) windows."
         )
     cuts = [
         (steps * i // 2**level, steps * (i + 1) // 2**level + 1)

@@ -16,6 +16,8 @@ from .._core import MOST_DEPTH
 
 Indices = NDArray[np.int64]
 
+MOST_LISTED = 2**24
+
 
 def check_size(value: Any, name: str) -> int:
     """Return a number of channels or a depth as an int >= 1."""
@@ -36,10 +38,20 @@ def check_depth(depth: Any) -> int:
 
 def count_words(channels: int, depth: int) -> int:
     """Return how many words of 1 to `depth` letters there are; raise where an index would overflow."""
-    total = depth if channels == 1 else (channels ** (depth + 1) - channels) // (channels - 1)
+    if channels == 1:
+        return depth
+    total = (channels ** (min(depth, 64) + 1) - channels) // (channels - 1)
     if total >= 2**63:
         raise ValueError(f"There are too many words: {channels} channels to depth {depth}. Integer overflow.")
     return total
+
+
+def _check_list(count: int, channels: int, depth: int) -> None:
+    """Raise where a list of words would take gigabytes."""
+    if count > MOST_LISTED:
+        raise ValueError(
+            f"There are {count} words: {channels} channels to depth {depth}. Lists hold up to {MOST_LISTED}."
+        )
 
 
 def signature_channels(channels: int, depth: int, scalar_term: bool = False) -> int:
@@ -89,6 +101,9 @@ def logsignature_channels(in_channels: int, depth: int) -> int:
     964
     """
     d, depth = check_size(in_channels, "in_channels"), check_size(depth, "depth")
+    if d == 1:
+        return 1
+    count_words(d, depth)
     total = 0
     for k in range(1, depth + 1):
         total += sum(_moebius(k // j) * d**j for j in range(1, k + 1) if k % j == 0) // k
@@ -127,7 +142,8 @@ def all_words(channels: int, depth: int) -> list[tuple[int, ...]]:
     >>> all_words(2, 2)
     [(0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1)]
     """
-    channels, depth = check_size(channels, "channels"), check_size(depth, "depth")
+    channels, depth = check_size(channels, "channels"), check_depth(depth)
+    _check_list(count_words(channels, depth), channels, depth)
     return [word for k in range(1, depth + 1) for word in itertools.product(range(channels), repeat=k)]
 
 
@@ -153,12 +169,13 @@ def lyndon_words(channels: int, depth: int) -> list[list[int]]:
     >>> lyndon_words(2, 3)
     [[0], [1], [0, 1], [0, 0, 1], [0, 1, 1]]
     """
-    channels, depth = check_size(channels, "channels"), check_size(depth, "depth")
+    channels, depth = check_size(channels, "channels"), check_depth(depth)
     return [list(word) for word in _lyndon(channels, depth)]
 
 
 @lru_cache(maxsize=64)
 def _lyndon(channels: int, depth: int) -> list[tuple[int, ...]]:
+    _check_list(logsignature_channels(channels, depth), channels, depth)
     # Duval: the next Lyndon word repeats the last one up to the full length, then loses its largest letters.
     words, word = [], [-1]
     while word:
@@ -194,7 +211,7 @@ def lyndon_brackets(channels: int, depth: int) -> list[Any]:
     >>> lyndon_brackets(2, 3)
     [0, 1, [0, 1], [0, [0, 1]], [[0, 1], 1]]
     """
-    words = _lyndon(check_size(channels, "channels"), check_size(depth, "depth"))
+    words = _lyndon(check_size(channels, "channels"), check_depth(depth))
     known = set(words)
 
     def bracket(word: tuple[int, ...]) -> Any:
