@@ -78,9 +78,7 @@ def _named(windows: tuple[Any, ...], n_points: int) -> NDArray[np.int64]:
             raise ValueError(f"The numbers of windows are too small: {windows!r}.")
     if kind == "dyadic":
         return _dyadic(n_points, numbers[0])
-    length, step = (
-        min(number, n_points + 1) for number in (*numbers, 1)[:2]
-    )  # beyond, nothing changes
+    length, step = (min(number, n_points + 1) for number in (*numbers, 1)[:2])  # beyond, nothing changes
     ends = np.arange(length, n_points + 1, step)
     starts = ends - length if kind == "sliding" else np.zeros_like(ends)
     return np.stack([starts, ends], axis=1).astype(np.int64)
