@@ -236,6 +236,7 @@ def test_tensors_that_are_not_what_their_memory_holds():
 
 
 def test_traces_hold_operators():
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         traced = torch.jit.trace(lambda x: F.soft_dtw(x, Y), (X,), check_trace=False)
     torch.testing.assert_close(traced(X + 1), F.soft_dtw(X + 1, Y))
