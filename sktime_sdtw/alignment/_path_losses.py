@@ -11,28 +11,45 @@ from ._result import GDTWResult
 
 def _difference(warp: Any, truth: Any) -> tuple[Any, Any]:
     """|warp - truth|, and a module that has what is needed: NumPy, or the tensors' own methods."""
-    from ._problem import is_tensor, read_numbers
+    from ._problem import is_tensor
 
     warp = warp.values if isinstance(warp, GDTWResult) else warp
     if is_tensor(warp, truth):
         import torch
 
-        a, b = torch.as_tensor(warp), torch.as_tensor(truth)
         module: Any = torch
     else:
-        a, b = read_numbers(warp, "warp"), read_numbers(truth, "truth")
         module = np
+    a, b = _read(warp, "warp", module), _read(truth, "truth", module)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-1] or a.shape[-1] < 2:
         raise ValueError(
             f"warp and truth must have as many knots, two or more. Got {tuple(a.shape)}, {tuple(b.shape)}."
         )
+    _check_pairs(a, b, "warp and truth")
+    return module.abs(a - b), module
+
+
+def _read(values: Any, name: str, module: Any) -> Any:
+    """Numbers as an array, finite, or as a tensor, which is not looked into."""
+    from ._problem import read_numbers
+
+    if module is not np:
+        from ._torch import read_tensor
+
+        return read_tensor(values, name)
+    numbers = read_numbers(values, name)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} has NaN or inf.")
+    return numbers
+
+
+def _check_pairs(a: Any, b: Any, names: str) -> None:
     try:
         np.broadcast_shapes(tuple(a.shape), tuple(b.shape))
     except ValueError:
         raise ValueError(
-            f"warp and truth must be of as many pairs. Got {tuple(a.shape)}, {tuple(b.shape)}."
+            f"{names} must be of as many pairs. Got {tuple(a.shape)}, {tuple(b.shape)}."
         ) from None
-    return module.abs(a - b), module
 
 
 def _knots(warp: Any, times: Any) -> Any:
@@ -42,11 +59,12 @@ def _knots(warp: Any, times: Any) -> Any:
 def _integral(values: Any, times: Any, module: Any) -> Any:
     if times is None:
         return 0.5 * (values[..., 1:] + values[..., :-1]).mean(-1)
-    t = module.asarray(times)
-    if t.shape[-1] != values.shape[-1]:
-        raise ValueError(f"times must have {values.shape[-1]} knots. Got {t.shape[-1]}.")
+    t = _read(times, "times", module)
+    if t.ndim == 0 or t.shape[-1] != values.shape[-1]:
+        raise ValueError(f"times must have {values.shape[-1]} knots. Got {tuple(t.shape)}.")
+    _check_pairs(t, values, "times and warp")
     h = t[..., 1:] - t[..., :-1]
-    if module is np and (h < 0).any():
+    if module is np and ((h < 0).any() or (t[..., 0] == t[..., -1]).any()):
         raise ValueError("times must increase from knot to knot.")
     return (0.5 * h * (values[..., 1:] + values[..., :-1])).sum(-1) / h.sum(-1)
 

@@ -89,9 +89,16 @@ def from_zero(problem: Problem) -> tuple[Problem, Floats]:
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     """One of some strings."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
-    return str(value)
+    return value
+
+
+def check_knot_count(knots: Any) -> int:
+    """A number of knots."""
+    if not 2 <= int(knots) < 2**31:
+        raise ValueError(f"knots must be at least 2, and less than 2^31. Got {knots!r}.")
+    return int(knots)
 
 
 def check_penalty(name: Any, delta: Any, argument: str) -> Penalty:
@@ -100,7 +107,8 @@ def check_penalty(name: Any, delta: Any, argument: str) -> Penalty:
     if getattr(delta, "requires_grad", False):
         raise ValueError("The delta of Huber's loss is a number: there is no gradient with respect to it.")
     prefix = "reg_" if argument == "reg_loss" else ""
-    number = float(read_numbers(delta, f"{prefix}huber_delta"))
+    numbers = read_numbers(delta, f"{prefix}huber_delta")
+    number = float(numbers) if numbers.ndim == 0 else math.nan
     if not math.isfinite(number) or number <= 0:
         raise ValueError(f"{prefix}huber_delta must be a finite number > 0. Got {delta!r}.")
     if name != "huber" and number != 1:
@@ -112,7 +120,7 @@ def read_numbers(values: Any, name: str) -> Floats:
     """Numbers of any shape, float64."""
     try:
         return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} must be made of numbers. Got {values!r}.") from None
 
 
@@ -214,7 +222,7 @@ def _read_times(times: Any, lengths: Integers, name: str) -> Floats:
 def read_rows(values: Any, lengths: Integers, name: str) -> list[Floats]:
     """One row of numbers for each signal: from a list, a padded table, one row for all, or one number."""
     n = len(lengths)
-    if is_list(values) and np.ndim(values[0]) > 0:
+    if is_list(values) and len(values) and np.ndim(values[0]) > 0:
         rows = [read_numbers(row, name) for row in values]
     else:
         table = read_numbers(values, name)
@@ -251,11 +259,9 @@ def read_targets(y: Signals, knots: Any) -> Signals:
     n = len(y)
     first, last = y.times[y.offsets[:-1]], y.times[y.offsets[1:] - 1]
     if np.ndim(knots) == 0:
-        if int(knots) < 2:
-            raise ValueError(f"knots must be at least 2. Got {knots!r}.")
-        rows = list(np.linspace(first, last, int(knots), axis=1))
+        rows = list(np.linspace(first, last, check_knot_count(knots), axis=1))
     else:
-        count = [len(row) for row in knots] if np.ndim(knots[0]) else [len(knots)] * n
+        count = [len(row) for row in knots] if len(knots) and np.ndim(knots[0]) else [len(knots)] * n
         rows = read_rows(knots, np.asarray(count), "knots")
         for row, start, end in zip(rows, first, last, strict=True):
             if len(row) < 2 or not np.isfinite(row).all() or (np.diff(row) <= 0).any():

@@ -149,14 +149,16 @@ def gradient(
 
 def check_search(n_grid: Any, exact: Any, interpolation: Any) -> int:
     """Number of points of the first grid; 0 stands for the default and `ALL` for none at all."""
+    if not isinstance(exact, (bool, np.bool_)):
+        raise ValueError(f"exact must be True or False. Got {exact!r}.")
     if exact:
         if n_grid is not None or interpolation != "linear":
             raise ValueError("exact=True needs interpolation='linear', and no n_grid.")
         return ALL
     if n_grid is None:
         return 0
-    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or n_grid < 2:
-        raise ValueError(f"n_grid must be None or an integer >= 2. Got {n_grid!r}.")
+    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or not 2 <= int(n_grid) < 2**31:
+        raise ValueError(f"n_grid must be None or an integer >= 2, and less than 2^31. Got {n_grid!r}.")
     return int(n_grid)
 
 

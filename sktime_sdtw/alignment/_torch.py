@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._engine import resolve_device
+from .._engine import resolve_device, resolve_n_threads
 from .._series import is_list
 from . import _problem
 from ._apply import check_knots
@@ -46,7 +46,7 @@ def gdtw_torch(x: Any, y: Any, **options: Any) -> GDTWResult:
     penalty = _problem.check_penalty(o["reg_loss"], o["reg_huber_delta"], "reg_loss")
     n_grid = check_search(o["n_grid"], o["exact"], o["interpolation"])
     problem, origin, single, dtype = _make_problem(x, y, o, n_grid)
-    n_jobs = 1 if o["n_jobs"] is None else o["n_jobs"]
+    n_jobs = 1 if o["n_jobs"] is None else resolve_n_threads(o["n_jobs"])
     arguments = (*problem, data.code, data.delta, penalty.code, penalty.delta, n_jobs)
     warp, cell, holds, ties, value, residual = warp_of(*arguments, n_grid)
     gap = None
@@ -141,6 +141,7 @@ def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
             f"{name} is not a tensor, but the other signal is: pass two tensors, which are differentiated "
             "through, or two arrays."
         )
+    check_dense(x, name)
     if x.device.type not in ("cpu", "cuda"):
         raise TypeError(
             f"{name} is a tensor on {x.device}; tensors on the CPU and on NVIDIA GPUs are accepted."
@@ -156,6 +157,25 @@ def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
     if x.ndim == 1:
         x = x[:, None]
     return (x[None] if single else x).double(), single, torch.promote_types(x.dtype, torch.float32)
+
+
+def check_dense(x: Tensor, name: str) -> None:
+    """Raise for layouts of tensors that hold no plain table."""
+    if x.is_nested or x.is_sparse or x.is_sparse_csr:
+        kind = "nested" if x.is_nested else "sparse"
+        raise TypeError(f"{name} must be a dense tensor, padded where lengths differ. Got a {kind} one.")
+
+
+def read_tensor(values: Any, name: str) -> Tensor:
+    """Real numbers, as a tensor."""
+    try:
+        found = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be made of numbers. Got {values!r}.") from None
+    check_dense(found, name)
+    if found.dtype is torch.bool or found.is_complex():
+        raise TypeError(f"{name} must be made of real numbers. Got {found.dtype}.")
+    return found
 
 
 def _check_device(x: Tensor, y: Tensor, device: Any) -> None:
@@ -184,9 +204,11 @@ def _as_tensor(values: Any, like: Tensor, name: str) -> Tensor:
         return torch.full((), float(values), dtype=torch.float64, device=like.device)
     if is_list(values) and any(isinstance(one, Tensor) and one.ndim for one in values):
         values = torch.nn.utils.rnn.pad_sequence(list(values), batch_first=True)
+    if isinstance(values, Tensor):
+        check_dense(values, name)
     try:
         return torch.as_tensor(values, dtype=torch.float64, device=like.device)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} must be made of numbers. Got {values!r}.") from None
 
 
@@ -221,10 +243,12 @@ def _read_knots(knots: Any, times: Tensor, lengths: Tensor) -> tuple[Tensor, Ten
     if knots is None:
         return times, lengths
     first, last = _ends(times, lengths)
-    if isinstance(knots, (bool, float)) or (isinstance(knots, Integral) and int(knots) < 2):
-        raise ValueError(f"knots must be at least 2. Got {knots!r}.")
+    if isinstance(knots, (bool, float)):
+        raise ValueError(f"knots must be None, a number of knots, or their times. Got {knots!r}.")
     if isinstance(knots, Integral):
-        share = torch.linspace(0, 1, int(knots), dtype=torch.float64, device=times.device)
+        share = torch.linspace(
+            0, 1, _problem.check_knot_count(knots), dtype=torch.float64, device=times.device
+        )
         result = first + (last - first) * share
     else:
         result = _as_tensor(knots, times, "knots")
