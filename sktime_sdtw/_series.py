@@ -239,8 +239,16 @@ def _to_array(X: Any, name: str) -> Array:
         raise ValueError(f"{name} cannot be read as an array: {error}") from error
 
 
+def check_dense(tensor: Any, name: str) -> None:
+    """Raise for torch tensors of a layout that is no table."""
+    if tensor.is_nested or tensor.is_sparse or tensor.is_sparse_csr:
+        kind = "nested" if tensor.is_nested else "sparse"
+        raise TypeError(f"{name} must be a dense tensor, padded where lengths differ. Got a {kind} tensor.")
+
+
 def _from_tensor(X: Any, name: str) -> Array:
     """A CPU tensor as an array; recognised by its module, so that torch is never imported for it."""
+    check_dense(X, name)
     if X.device.type != "cpu":
         raise TypeError(
             f"{name} is a tensor on {X.device}; tensors on the CPU are accepted here: "

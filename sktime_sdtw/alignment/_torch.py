@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._engine import resolve_device, resolve_n_threads
-from .._series import is_list
+from .._series import check_dense, is_list
 from . import _problem
 from ._apply import check_knots
 from ._operator import warp_of
@@ -125,7 +125,7 @@ def _stack(x: Any, lengths: Any, name: str) -> tuple[Any, Any]:
         return x, lengths
     if lengths is not None:
         raise ValueError(f"{name} is a list, whose signals have lengths of their own: omit {name}_lengths.")
-    if not all(isinstance(one, Tensor) and one.ndim in (1, 2) for one in x):
+    if not x or not all(isinstance(one, Tensor) and one.ndim in (1, 2) for one in x):
         raise TypeError(f"{name} must be a list of tensors, of shape (n,) or (n, n_features) each.")
     if len({one.shape[1:] for one in x}) > 1:
         raise ValueError(f"{name} has signals of different numbers of features.")
@@ -157,13 +157,6 @@ def _read(x: Any, name: str) -> tuple[Tensor, bool, Any]:
     if x.ndim == 1:
         x = x[:, None]
     return (x[None] if single else x).double(), single, torch.promote_types(x.dtype, torch.float32)
-
-
-def check_dense(x: Tensor, name: str) -> None:
-    """Raise for layouts of tensors that hold no plain table."""
-    if x.is_nested or x.is_sparse or x.is_sparse_csr:
-        kind = "nested" if x.is_nested else "sparse"
-        raise TypeError(f"{name} must be a dense tensor, padded where lengths differ. Got a {kind} one.")
 
 
 def read_tensor(values: Any, name: str) -> Tensor:

@@ -24,7 +24,7 @@ def check_weights(weights: Any, n_samples: int, *, name: str = "weights") -> Flo
     accepted = f"{name} must be {n_samples} finite numbers >= 0, one per series"
     try:
         array = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last from tensors with a gradient
         raise TypeError(f"{accepted}. Got {weights!r}.") from error
     if array.ndim == 0 and array.dtype.kind == "f":
         array = np.full(n_samples, float(array))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from .._series import Array, check_single_series
+from ..metrics._numbers import check_count, check_number
 
 
 def make_cylinder_bell_funnel(
@@ -52,8 +52,9 @@ def make_cylinder_bell_funnel(
     >>> X.shape, y
     ((6, 128), array([0, 1, 2, 0, 1, 2]))
     """
-    _check_positive(n_samples=n_samples, length=length)
-    _check_not_negative(noise=noise)
+    check_count(n_samples, "n_samples", 1)
+    check_count(length, "length", 1)
+    check_number(noise, "noise", 0)
     rng = check_random_state(random_state)
     y = np.arange(n_samples) % 3
     onset = rng.uniform(16, 32, size=(n_samples, 1)) * length / 128
@@ -170,13 +171,18 @@ def make_warped(
     >>> [len(series) for series in X]
     [20, 31, 59]
     """
-    shortest, longest = length if isinstance(length, tuple) else (length, length)
-    _check_positive(n_samples=n_samples, n_classes=n_classes, n_features=n_features, length=shortest)
-    _check_not_negative(noise=noise)
+    ends = length if isinstance(length, tuple) else (length, length)
+    if len(ends) != 2:
+        raise ValueError(f"length must be an int or (smallest, largest). Got {length!r}.")
+    shortest, longest = (check_count(end, "length", 1) for end in ends)
     if longest < shortest:
-        raise ValueError(f"length must be an int or (smallest, largest); got {length}.")
-    if not 0 <= warp < 1:
-        raise ValueError(f"warp must be in [0, 1); got {warp}.")
+        raise ValueError(f"length must be an int or (smallest, largest). Got {length!r}.")
+    counts = {"n_samples": n_samples, "n_classes": n_classes, "n_features": n_features}
+    for name, count in counts.items():
+        check_count(count, name, 1)
+    check_number(noise, "noise", 0)
+    if check_number(warp, "warp", 0) >= 1:
+        raise ValueError(f"warp must be in [0, 1). Got {warp!r}.")
     rng = check_random_state(random_state)
     y = np.arange(n_samples) % n_classes
     phases = np.pi / 2 * np.arange(n_features) / n_features
@@ -232,7 +238,8 @@ def make_stretched(
     >>> dtw(X[0], [1.0, 5.0, 2.0])
     0.0
     """
-    _check_positive(n_samples=n_samples, max_repeat=max_repeat)
+    check_count(n_samples, "n_samples", 1)
+    check_count(max_repeat, "max_repeat", 1)
     values = check_single_series(template, name="template")
     flat = np.ndim(template) == 1
     rng = check_random_state(random_state)
@@ -241,15 +248,3 @@ def make_stretched(
         for _ in range(n_samples)
     ]
     return [values[source][:, 0] if flat else values[source] for source in sources], sources
-
-
-def _check_positive(**numbers: Any) -> None:
-    for name, number in numbers.items():
-        if not isinstance(number, Integral) or number < 1:
-            raise ValueError(f"{name} must be an int >= 1. Got {number!r}.")
-
-
-def _check_not_negative(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not number >= 0:
-            raise ValueError(f"{name} must be 0 or more; got {number}.")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import _engine
+from .._series import check_dense
 from ..metrics._constraints import resolve_band
 from ..metrics._costs import resolve_cost
 from ._library import GAMMA, X, Y
@@ -139,6 +140,7 @@ def _check_batch(x: Any, name: str, axes: str = "(batch, time steps, features)")
         raise TypeError(
             f"{name} must be a tensor. Got {type(x).__name__}; for NumPy arrays there is sktime_sdtw.metrics."
         )
+    check_dense(x, name)
     if x.dim() != 3:
         hint = (
             f" Add the axis of features, {name}[..., None], or for a single series the batch, {name}[None]."

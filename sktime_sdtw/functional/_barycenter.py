@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..metrics._numbers import check_number
+from .._series import check_dense
+from ..metrics._numbers import check_count, check_number
 from ._arguments import Settings, read_gamma, read_lengths, read_series, resolve_settings
 from ._checks import check_lengths
 from ._soft_dtw import divergences, values
@@ -101,6 +101,13 @@ def soft_dtw_barycenter(
     settings = resolve_settings(cost, sigma, bandwidth, itakura_max_slope)
     if settings.name == "precomputed":
         raise ValueError("cost='precomputed' leaves nothing to average; pass series and the name of a cost.")
+    for name, value in (("x", x), ("weights", weights), ("init", init)):
+        if isinstance(value, Tensor):
+            check_dense(value, name)
+        elif value is not None and name != "x":
+            raise TypeError(f"{name} must be a tensor. Got {type(value).__name__}.")
+    if length is not None:
+        length = check_count(length, "length", 1)
     if not isinstance(x, Tensor) or x.dim() not in (3, 4):
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(
@@ -127,7 +134,9 @@ def soft_dtw_barycenter(
     weights = _check_weights(weights, flat, sets, n)
     problem = _Objective(flat, weights, gamma, settings, lengths, objective)
     start = _check_start(init, flat, weights.detach(), lengths, length, sets)
-    z = _minimise(problem.fixed(), start, solver, _count(max_iter), check_number(tol, "tol", 0), lr)
+    z = _minimise(
+        problem.fixed(), start, solver, check_count(max_iter, "max_iter", 0), check_number(tol, "tol", 0), lr
+    )
     backward = torch.is_grad_enabled() and problem.requires_grad
     if backward or problem.is_dual:
         with torch.set_grad_enabled(backward):
@@ -327,17 +336,9 @@ def _with_sets(tensor: Tensor | None) -> Tensor | None:
     return tensor[None] if isinstance(tensor, Tensor) else tensor
 
 
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"max_iter must be an int >= 0. Got {value!r}.")
-    return int(value)
-
-
 def _check_weights(weights: Tensor | None, x: Tensor, sets: int, n: int) -> Tensor:
     if weights is None:
         return x.new_full((sets, n), 1.0 / n)
-    if not isinstance(weights, Tensor):
-        raise TypeError(f"weights must be a tensor. Got {type(weights).__name__}.")
     if weights.shape not in ((sets, n), (1, n)):
         raise ValueError(
             f"weights must hold one number for each of {n} series. Got shape {tuple(weights.shape)}."

@@ -28,10 +28,10 @@ def check_number(value: Any, name: str, least: float, *, exclusive: bool = False
 
 
 def check_count(value: Any, name: str, least: int) -> int:
-    """Read an integer that is at least `least`; a bool is none."""
-    accepted = f"{name} must be an int >= {least}"
+    """Read an integer that is at least `least`, and that counts what fits a memory; a bool is none."""
+    accepted = f"{name} must be an int >= {least}, and less than 2^31"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{accepted}. Got {value!r}.")
-    if value < least:
+    if not least <= int(value) < 2**31:
         raise ValueError(f"{accepted}. Got {value!r}.")
     return int(value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._series import Array, SeriesBatch, check_series, is_list, to_float_array
+from ..metrics._numbers import check_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,7 +49,7 @@ def to_padded(X: Any, *, length: int | None = None) -> Array:
     >>> [series.shape for series in to_ragged(padded)]
     [(3, 1), (1, 1)]
     """
-    return check_series(X).to_padded(length)
+    return check_series(X).to_padded(None if length is None else check_count(length, "length", 1))
 
 
 def to_ragged(X: Any) -> list[Array]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._series import is_masked, lies_on_gpu
+from .._series import check_dense, is_masked, lies_on_gpu
 from . import _numpy
 from ._words import check_depth, check_size, count_words
 
@@ -45,11 +45,8 @@ def check_array(x: Any, name: str, ops: ModuleType) -> Any:
             x = x.astype(x.dtype.newbyteorder("="))
     elif not hasattr(x, "requires_grad"):
         raise TypeError(f"{name} must be a torch tensor like the other arguments. Got {type(x).__name__}.")
-    elif x.is_nested or x.is_sparse or x.is_sparse_csr:
-        raise TypeError(
-            f"{name} must be a dense tensor: pad paths of different lengths, and pass their lengths. "
-            f"Got a {'nested' if x.is_nested else 'sparse'} one."
-        )
+    else:
+        check_dense(x, name)
     if not ops.is_floating(x):
         raise ValueError(f"{name} must hold floating numbers. Got {x.dtype}.")
     return x

@@ -89,8 +89,13 @@ def test_stretched_series_are_at_dtw_zero(dtype):
         (make_cylinder_bell_funnel, {"n_samples": 0}, "n_samples must be an int >= 1"),
         (make_cylinder_bell_funnel, {"n_samples": "many"}, "n_samples must be an int >= 1"),
         (make_warped, {"length": 2.5}, "length must be an int >= 1"),
-        (make_cylinder_bell_funnel, {"noise": -1.0}, "noise must be 0 or more"),
-        (make_cylinder_bell_funnel, {"noise": np.nan}, "noise must be 0 or more"),
+        (make_cylinder_bell_funnel, {"noise": -1.0}, "noise must be a finite number >= 0"),
+        (make_cylinder_bell_funnel, {"noise": np.nan}, "noise must be a finite number >= 0"),
+        (make_warped, {"noise": None}, "noise must be a finite number >= 0"),
+        (make_warped, {"n_classes": 2**70}, "n_classes must be an int >= 1"),
+        (make_warped, {"length": ()}, "length must be an int or"),
+        (make_stretched, {"template": [1.0], "n_samples": 2**70}, "n_samples must be an int >= 1"),
+        (make_warped, {"warp": "fast"}, "warp must be a finite number"),
         (make_warped, {"warp": 1.0}, r"warp must be in \[0, 1\)"),
         (make_warped, {"length": (5, 4)}, "length must be"),
         (make_warped, {"n_features": 0}, "n_features must be an int >= 1"),
@@ -99,7 +104,7 @@ def test_stretched_series_are_at_dtw_zero(dtype):
     ],
 )
 def test_bad_arguments(make, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         make(**options)
 
 

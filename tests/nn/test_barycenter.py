@@ -124,3 +124,15 @@ def test_bad_shapes():
         soft_dtw_barycenter(torch.zeros(4, 6))
     with pytest.raises(ValueError, match="one series or more"):
         soft_dtw_barycenter(torch.zeros(0, 6, 1))
+
+
+def test_arguments_that_are_no_tensors_or_numbers():
+    x = torch.randn(3, 6, 2)
+    for name in ("weights", "init"):
+        with pytest.raises(TypeError, match=f"{name} must be a tensor. Got list"):
+            soft_dtw_barycenter(x, **{name: [1.0]})
+    for length, error in ((0, ValueError), (2**40, ValueError), (2.0, TypeError)):
+        with pytest.raises(error, match="length must be an int >= 1"):
+            soft_dtw_barycenter(x, length=length)
+    with pytest.raises(TypeError, match="x must be a dense tensor, padded"):
+        soft_dtw_barycenter(x.to_sparse())

@@ -40,7 +40,7 @@ def test_paths_that_are_no_array(call):
     nested = torch.nested.nested_tensor([torch.zeros(3, 2), torch.zeros(4, 2)], layout=torch.jagged)
     sparse = torch.zeros(3, 6, 2).to_sparse()
     for x, kind in ((nested, "nested"), (sparse, "sparse")):
-        with pytest.raises(TypeError, match=f"{name} must be a dense tensor: pad paths .* Got a {kind} one"):
+        with pytest.raises(TypeError, match=f"{name} must be a dense tensor, padded .* Got a {kind} tensor"):
             CALLS[call](x)
 
 
