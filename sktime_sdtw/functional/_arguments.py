@@ -64,7 +64,10 @@ def read_lengths(lengths: Any, name: str) -> Tensor | None:
     if lengths is None:
         return None
     if not isinstance(lengths, Tensor):
-        lengths = torch.as_tensor(lengths) if len(lengths) else torch.empty(0, dtype=torch.int64)
+        try:
+            lengths = torch.as_tensor(lengths) if len(lengths) else torch.empty(0, dtype=torch.int64)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"{name} must hold integers, one for each sample. Got {lengths!r}.") from None
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype is torch.bool:
         raise TypeError(f"{name} must hold integers. Got {lengths.dtype}.")
     return lengths.to(torch.int64)

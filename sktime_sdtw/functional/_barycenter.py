@@ -129,6 +129,8 @@ def soft_dtw_barycenter(
         raise ValueError(f"x must hold one series or more. Got shape {tuple(x.shape)}.")
     lengths = read_lengths(x_lengths, "x_lengths")
     if lengths is not None:
+        if lengths.shape not in ((n,), (sets, n)):
+            raise ValueError(f"x_lengths must be one for each of {n} series. Got {tuple(lengths.shape)}.")
         lengths = check_lengths(lengths.expand(sets, n).reshape(-1), sets * n, x.shape[2], "x_lengths")
     read_gamma(gamma)
     weights = _check_weights(weights, flat, sets, n)

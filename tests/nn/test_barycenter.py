@@ -134,5 +134,8 @@ def test_arguments_that_are_no_tensors_or_numbers():
     for length, error in ((0, ValueError), (2**40, ValueError), (2.0, TypeError)):
         with pytest.raises(error, match="length must be an int >= 1"):
             soft_dtw_barycenter(x, length=length)
+    for lengths, error in (([2, 3], ValueError), ([None] * 3, TypeError), (2, TypeError)):
+        with pytest.raises(error, match="x_lengths must"):
+            soft_dtw_barycenter(x, x_lengths=lengths)
     with pytest.raises(TypeError, match="x must be a dense tensor, padded"):
         soft_dtw_barycenter(x.to_sparse())
