@@ -40,11 +40,12 @@ signatures::Paths<T> make_paths(const In<T> &points, const std::optional<In<T>> 
             static_cast<int>(points.shape(2))};
 }
 
+// In cells, as `interruptible` counts: 32 multiply-adds take as long as one of a table.
 template <class T> double work(const signatures::Paths<T> &paths, int depth) {
     Index steps = paths.windows ? 0 : paths.n_points;
     for (Index i = 0; i < paths.n_windows; ++i) steps += paths.windows[2 * i + 1] - paths.windows[2 * i];
     return static_cast<double>(paths.n_paths) * static_cast<double>(steps) *
-           signatures::step_cost(paths.channels, depth) / 8;
+           signatures::step_cost(paths.channels, depth) / 32;
 }
 
 template <class T> void define(nb::module_ &m) {

@@ -96,7 +96,9 @@ def test_gradient_of_long_series(shape):
 MEASURE = """
 import json, resource, sys
 import numpy as np
+from sktime_sdtw.alignment import gdtw
 from sktime_sdtw.metrics import *
+from sktime_sdtw.signatures import signature, signature_kernel_gram
 
 rng = np.random.default_rng(0)
 {setup}
@@ -157,7 +159,9 @@ INTERRUPT = """
 import os, signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 import numpy as np
+from sktime_sdtw.alignment import gdtw
 from sktime_sdtw.metrics import *
+from sktime_sdtw.signatures import signature, signature_kernel_gram
 
 rng = np.random.default_rng(0)
 {setup}
@@ -189,6 +193,10 @@ except KeyboardInterrupt:
             "X, Y = rng.normal(size=(2, 3000, 1000))",
             "paired_soft_dtw_gradient(X, Y, wrt=('x', 'y'), n_jobs=2)",
         ),
+        ("x = rng.normal(size=(64, 20_000, 4))", "signature(x, 7)"),
+        ("x = rng.normal(size=(1, 200_000, 4))", "signature(x, 9, n_jobs=2)"),
+        ("x = rng.normal(size=(300, 1000, 2))", "signature_kernel_gram(x, n_jobs=2)"),
+        ("x, y = rng.normal(size=(2, 1000)).cumsum(1)", "gdtw(x, y, reg=0.1, exact=True)"),
     ],
 )
 def test_interrupt_returns_promptly_and_leaves_no_thread(setup, call, tmp_path):
