@@ -220,15 +220,15 @@ def main() -> None:
         "accuracy": accuracy(),
         "rows": {},
     }
-    measured: dict[str, Any] = {}
-    for name in sorted(rows(), key=lambda name: -rows()[name].threads):  # first what needs the whole machine
+    chosen, measured = rows(), {}
+    for name in sorted(chosen, key=lambda name: -chosen[name].threads):  # first what needs the whole machine
         if args.only and not any(text in name for text in args.only):
             continue
         print(f"{name} …", file=sys.stderr, flush=True)
         row = in_own_process("time", name, args.repeats)
         row["memory"] = in_own_process("memory", name, args.repeats)
         measured[name] = row
-    report["rows"] = {name: measured[name] for name in rows() if name in measured}
+    report["rows"] = {name: measured[name] for name in chosen if name in measured}
     output = args.output or HERE / "results" / f"signatures-{info['date']}.json"
     output.write_text(json.dumps(report, indent=1) + "\n")
     print(table(report))

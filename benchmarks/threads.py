@@ -21,29 +21,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-from _signature_rows import US, two_threads, two_threads_backward
+from _signature_rows import US, thread_rows
+from _workloads import WORKLOADS
 
 Call = Callable[[], Any]
 
 
-def all_pairs(n_series: int, length: int, dtype: type) -> dict[str, Call]:
-    from sktime_sdtw import pairwise_soft_dtw
-
-    X = np.random.default_rng(0).normal(size=(n_series, length)).cumsum(axis=1)
-    X = ((X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)).astype(dtype)
-    return {
-        US: lambda: pairwise_soft_dtw(X, X[::-1], n_jobs=2),
-        "one thread": lambda: pairwise_soft_dtw(X, X[::-1], n_jobs=1),
-    }
-
-
-WORKLOADS = {
-    "soft-DTW, 50×50 of 512": partial(all_pairs, 50, 512),
-    "signature (32, 128, 8, 5)": partial(two_threads, 32, 128, 8, 5),
-    "signature, backward (32, 128, 8, 5)": partial(two_threads_backward, 32, 128, 8, 5),
-    "signature (1, 10,000, 4, 5)": partial(two_threads, 1, 10_000, 4, 5),
-    "signature, backward (1, 10,000, 4, 5)": partial(two_threads_backward, 1, 10_000, 4, 5),
-}
+def workloads() -> dict[str, Callable[[], dict[str, Call]]]:
+    """Return what run.py and signatures.py compare with one thread: how to make the calls, by name."""
+    pairs = WORKLOADS["threads"]
+    rows = {name: partial(row.build, dtype=np.float32) for name, row in thread_rows().items()}
+    return {pairs.title: lambda: pairs.build(1).contenders, **rows}
 
 
 def seconds(call: Call, times: int) -> float:
@@ -55,7 +43,7 @@ def seconds(call: Call, times: int) -> float:
 
 def companion(name: str, commands: Connection) -> None:
     """Another process: computes the same with one thread, as often as it is told to."""
-    call = WORKLOADS[name](dtype=np.float32)["one thread"]
+    call = workloads()[name]()["one thread"]
     seconds(call, 3)
     commands.send(0.0)
     while times := commands.recv():
@@ -70,15 +58,14 @@ def measure(name: str, rounds: int) -> str:
     other.start()
     there.close()  # so that recv fails where the process has ended
     here.recv()
-    calls = WORKLOADS[name](dtype=np.float32)
-    one_thread, two_threads = calls["one thread"], calls[US]
-    seconds(two_threads, 3)
-    times = max(1, int(0.02 / seconds(one_thread, 3)))
+    calls = workloads()[name]()
+    seconds(calls[US], 3)
+    times = max(1, int(0.02 / seconds(calls["one thread"], 3)))
     turns: list[tuple[float, float, float]] = []
     for _ in range(rounds):
-        one, two = seconds(one_thread, times), seconds(two_threads, times)
+        one, two = seconds(calls["one thread"], times), seconds(calls[US], times)
         here.send(times)
-        both = max(seconds(one_thread, times), here.recv()) / 2
+        both = max(seconds(calls["one thread"], times), here.recv()) / 2
         turns.append((one, two, both))
     here.send(0)
     other.join()
@@ -99,7 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     print("| float32 | two threads | fastest turns | two processes | fastest turns |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for name in WORKLOADS:
+    for name in workloads():
         if not args.only or any(text in name for text in args.only):
             print(measure(name, args.rounds), flush=True)
 
